@@ -1,0 +1,186 @@
+package tasks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The defaults of MemoryOptions.
+const (
+	DefaultCapacity = 10_000
+	DefaultHistory  = 100_000
+)
+
+// MemoryOptions are the bounds of a [Memory].
+type MemoryOptions struct {
+	// Capacity is how many tasks that have not ended there may be; Add of one more is ErrFull. 0: DefaultCapacity.
+	Capacity int
+
+	// History is how many tasks that have ended are kept, even if they ended less than Retention ago: the oldest goes first, so that no
+	// amount of work done makes memory grow, or a new task fail. 0: DefaultHistory.
+	History int
+}
+
+// Memory is a Store in this process's memory; when the process ends, all is forgotten.
+//
+// While a Run is active, each task is begun as soon as it is added, in a goroutine of its own, so that none waits for another. When the
+// context of Run ends, the tasks that were added before are finished, and those that are added later wait for another Run.
+type Memory struct {
+	capacity int
+	history  int
+
+	mu      sync.Mutex
+	tasks   map[string]*Task
+	pending []*Task // that no Run has begun
+	live    int     // how many have not ended
+	ended   []*Task // in the order in which they did
+	runs    []*run  // those that have not returned or are about to
+}
+
+// A run is a call of Run.
+type run struct {
+	ctx   context.Context
+	work  func(context.Context, Task) (Result, error)
+	begun sync.WaitGroup
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory returns a Memory that holds nothing.
+func NewMemory(o MemoryOptions) *Memory {
+	return &Memory{
+		capacity: cmp.Or(o.Capacity, DefaultCapacity),
+		history:  cmp.Or(o.History, DefaultHistory),
+		tasks:    make(map[string]*Task),
+	}
+}
+
+// Add implements Store.
+func (m *Memory) Add(ctx context.Context, t Task) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("add task %s: %w", t.ID, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	m.forget(now)
+	if _, ok := m.tasks[t.ID]; ok {
+		return fmt.Errorf("add task %s: %w", t.ID, ErrExists)
+	}
+	if m.live >= m.capacity {
+		return fmt.Errorf("add task %s: %w: %d have not ended", t.ID, ErrFull, m.live)
+	}
+	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now}
+	m.tasks[t.ID] = kept
+	m.live++
+	for _, r := range m.runs {
+		if r.ctx.Err() == nil {
+			m.begin(r, kept)
+			return nil
+		}
+	}
+	m.pending = append(m.pending, kept)
+	return nil
+}
+
+// Get implements Store.
+func (m *Memory) Get(ctx context.Context, id string) (Task, error) {
+	if err := ctx.Err(); err != nil {
+		return Task{}, fmt.Errorf("get task %s: %w", id, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget(time.Now())
+	t, ok := m.tasks[id]
+	if !ok {
+		return Task{}, fmt.Errorf("get task %s: %w", id, ErrNotFound)
+	}
+	return clone(*t), nil
+}
+
+// Run implements Store.
+func (m *Memory) Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	r := &run{ctx: ctx, work: work}
+	m.mu.Lock()
+	m.runs = append(m.runs, r)
+	for _, t := range m.pending {
+		m.begin(r, t)
+	}
+	m.pending = nil
+	m.mu.Unlock()
+
+	<-ctx.Done()
+	m.mu.Lock()
+	m.runs = slices.DeleteFunc(m.runs, func(other *run) bool { return other == r })
+	m.mu.Unlock()
+	r.begun.Wait()
+	return nil
+}
+
+// begin makes a run work a task. m.mu is held, so the run is not waiting for its tasks yet.
+func (m *Memory) begin(r *run, t *Task) { r.begun.Go(func() { m.do(r, t) }) }
+
+// do works a task to its end, which comes whatever work does.
+func (m *Memory) do(r *run, t *Task) {
+	result, err := Result{}, errors.New("work ended without a result")
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+		m.end(t, result, err)
+	}()
+	result, err = r.work(context.WithoutCancel(r.ctx), m.start(t))
+}
+
+func (m *Memory) start(t *Task) Task {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.State, t.Updated = StateStarted, time.Now()
+	return clone(*t)
+}
+
+func (m *Memory) end(t *Task, result Result, err error) {
+	state := StateSuccess
+	result = cloneResult(result)
+	result.Error = ""
+	if err != nil {
+		state, result.Error = StateFailure, err.Error()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.State, t.Updated, t.Result = state, time.Now(), result
+	m.live--
+	m.ended = append(m.ended, t)
+	m.forget(t.Updated)
+}
+
+// forget drops the tasks that ended too long ago, and the oldest ones that are too many. m.mu is held.
+func (m *Memory) forget(now time.Time) {
+	for len(m.ended) > 0 && (len(m.ended) > m.history || now.Sub(m.ended[0].Updated) > Retention) {
+		delete(m.tasks, m.ended[0].ID)
+		m.ended[0] = nil // the array is kept for longer
+		m.ended = m.ended[1:]
+	}
+}
+
+func clone(t Task) Task {
+	t.Roles = slices.Clone(t.Roles)
+	t.Result = cloneResult(t.Result)
+	return t
+}
+
+func cloneResult(r Result) Result {
+	r.Roles = slices.Clone(r.Roles)
+	r.Versions = maps.Clone(r.Versions)
+	r.Warnings = slices.Clone(r.Warnings)
+	return r
+}

@@ -1,0 +1,71 @@
+// Package tasks keeps accepted work and what became of it: the [Store] interface and [Memory]. Package taskstest holds the suite that
+// every Store passes.
+package tasks
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The errors of a Store, to be tested with errors.Is.
+var (
+	ErrNotFound = errors.New("no such task")
+	ErrFull     = errors.New("too many tasks are waiting") // try again later
+	ErrExists   = errors.New("task exists")                // the ID was added before
+)
+
+// A State says how far a task is.
+type State string
+
+// The states, in the order in which a task goes through them. A task ends in StateSuccess or StateFailure and stays so.
+const (
+	StatePending State = "PENDING" // accepted, no worker has it
+	StateStarted State = "STARTED" // a worker has it
+	StateSuccess State = "SUCCESS"
+	StateFailure State = "FAILURE"
+)
+
+// Ended reports whether the state is a last one.
+func (s State) Ended() bool { return s == StateSuccess || s == StateFailure }
+
+// A Task is a piece of accepted work: roles of an app that are to be signed and published anew.
+type Task struct {
+	ID    string   // a UUID, chosen by whoever adds the task
+	App   string   // path of plain segments
+	Roles []string // never empty
+
+	// The rest is the store's and is ignored by Add.
+	State   State
+	Created time.Time // when it was added
+	Updated time.Time // when State last changed
+	Result  Result    // zero until the task has ended
+}
+
+// A Result is what became of a task.
+type Result struct {
+	Error    string           `json:"error,omitempty"`    // why it failed; empty on success
+	Roles    []string         `json:"roles,omitempty"`    // what was signed, in publishing order
+	Versions map[string]int64 `json:"versions,omitempty"` // the version of each of Roles
+	Warnings []string         `json:"warnings,omitempty"` // what the operator should see to, although it did not stop the work
+}
+
+// Retention is how long a store keeps a task after it has ended, at least. A store of limited space may keep fewer tasks, and says so.
+const Retention = 7 * 24 * time.Hour
+
+// A Store accepts tasks, hands them to workers, and remembers what became of them. Its methods may be called from many goroutines at
+// once, and what it returns shares no memory with what it keeps.
+type Store interface {
+	// Add accepts a task as pending; only ID, App and Roles matter. With a durable store it survives this process once Add returned nil.
+	// ErrFull if too many tasks wait, ErrExists if the ID is taken.
+	Add(ctx context.Context, t Task) error
+
+	// Get returns a task by its ID. ErrNotFound if there is none, or if it ended longer than Retention ago.
+	Get(ctx context.Context, id string) (Task, error)
+
+	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those begun and returns nil. The context that
+	// work receives has the values of ctx and does not end with it. An error from work ends its task as StateFailure, with the error's text
+	// in the result. A panic in work is such an error too. A task that was begun and lost its worker is run again, so work must be safe to
+	// repeat. Several Runs may be active, in one process or, with a durable store, in many.
+	Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error
+}

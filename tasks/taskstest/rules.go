@@ -1,0 +1,386 @@
+package taskstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/tasks"
+)
+
+func unknown(t testing.TB, h Harness) {
+	s := single(t, h)
+	for range 2 {
+		_, err := s.Get(t.Context(), uuid.NewString())
+		require.ErrorIs(t, err, tasks.ErrNotFound)
+		add(t, s, "acme", "timestamp")
+	}
+}
+
+func pending(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	id := uuid.NewString()
+	require.NoError(t, open().Add(t.Context(), tasks.Task{
+		ID: id, App: "acme/desktop", Roles: []string{"snapshot", "timestamp"},
+		// None of this is for the caller to say.
+		State: tasks.StateSuccess, Created: time.Unix(1, 0), Updated: time.Unix(2, 0), Result: tasks.Result{Error: "no"},
+	}))
+	got := get(t, open(), id)
+	assert.Equal(t, "acme/desktop", got.App)
+	assert.Equal(t, []string{"snapshot", "timestamp"}, got.Roles)
+	assert.Equal(t, tasks.StatePending, got.State)
+	assert.Equal(t, tasks.Result{}, got.Result)
+	assert.True(t, got.Created.After(time.Unix(2, 0)), "created when it was added: %v", got.Created)
+	assert.True(t, got.Updated.Equal(got.Created), "not updated since: %v", got.Updated)
+}
+
+func success(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	id := add(t, open(), "acme/desktop", "targets", "snapshot")
+	accepted := get(t, open(), id)
+	g := newGate(t)
+	start(t, open(), func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		g.wait(task)
+		return result(task), nil
+	})
+	worked := receive(t, g.begun)
+	assert.Equal(t, id, worked.ID)
+	assert.Equal(t, "acme/desktop", worked.App)
+	assert.Equal(t, []string{"targets", "snapshot"}, worked.Roles)
+
+	started := get(t, open(), id)
+	assert.Equal(t, tasks.StateStarted, started.State)
+	assert.Equal(t, tasks.Result{}, started.Result)
+	close(g.open)
+
+	got := await(t, open(), id)
+	assert.Equal(t, tasks.StateSuccess, got.State)
+	assert.Equal(t, result(worked), got.Result)
+	assert.Equal(t, "acme/desktop", got.App)
+	assert.Equal(t, []string{"targets", "snapshot"}, got.Roles)
+	assert.True(t, got.Created.Equal(accepted.Created), "created when it was")
+	assert.False(t, started.Updated.Before(accepted.Updated), "updated in this order")
+	assert.False(t, got.Updated.Before(started.Updated), "updated in this order")
+}
+
+func failure(t testing.TB, h Harness) {
+	s := single(t, h)
+	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		return result(task), errors.New("role targets: no such key")
+	})
+	got := await(t, s, add(t, s, "acme", "targets"))
+	assert.Equal(t, tasks.StateFailure, got.State)
+	assert.Contains(t, got.Result.Error, "role targets: no such key")
+}
+
+func panics(t testing.TB, h Harness) {
+	s := single(t, h)
+	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		if task.App == "bad" {
+			panic("index out of sorts")
+		}
+		return result(task), nil
+	})
+	got := await(t, s, add(t, s, "bad", "targets"))
+	assert.Equal(t, tasks.StateFailure, got.State)
+	assert.Contains(t, got.Result.Error, "index out of sorts")
+	assert.NotContains(t, got.Result.Error, "goroutine", "a stack is not for those who ask")
+
+	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "a task after that")
+}
+
+func twice(t testing.TB, h Harness) {
+	s := single(t, h)
+	id := add(t, s, "acme", "targets")
+	again := tasks.Task{ID: id, App: "other", Roles: []string{"snapshot"}}
+	require.ErrorIs(t, s.Add(t.Context(), again), tasks.ErrExists)
+	assert.Equal(t, "acme", get(t, s, id).App)
+
+	start(t, s, succeed)
+	before := await(t, s, id)
+	require.ErrorIs(t, s.Add(t.Context(), again), tasks.ErrExists, "also when it has ended")
+	assert.Equal(t, before, get(t, s, id))
+}
+
+func racingAdds(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	handles := []tasks.Store{open(), open()}
+	count := newTally()
+	stop := start(t, handles[0], count.work)
+	for round := range 5 {
+		id := uuid.NewString()
+		var accepted atomic.Int32
+		var running sync.WaitGroup
+		ready := make(chan struct{})
+		for i := range 8 {
+			running.Go(func() {
+				<-ready
+				err := handles[i%2].Add(t.Context(), tasks.Task{ID: id, App: fmt.Sprint("app", i), Roles: []string{"timestamp"}})
+				if err == nil {
+					accepted.Add(1)
+				} else {
+					assert.ErrorIs(t, err, tasks.ErrExists)
+				}
+			})
+		}
+		close(ready)
+		running.Wait()
+		require.EqualValues(t, 1, accepted.Load(), "accepted in round %d", round)
+		await(t, handles[0], id)
+	}
+	stop()
+	for _, n := range count.counts() {
+		assert.Equal(t, 1, n)
+	}
+}
+
+func crowd(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	handles := []tasks.Store{open(), open()}
+	start(t, handles[0], succeed)
+	var ids [8][]string
+	var running sync.WaitGroup
+	for i := range ids {
+		running.Go(func() {
+			s := handles[i%2]
+			app := fmt.Sprint("app", i)
+			for range 10 {
+				id := uuid.NewString()
+				if !assert.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: app, Roles: []string{"timestamp"}})) {
+					return
+				}
+				ids[i] = append(ids[i], id)
+				for _, id := range ids[i] {
+					got, err := s.Get(t.Context(), id)
+					assert.NoError(t, err)
+					assert.Equal(t, id, got.ID)
+					assert.Equal(t, app, got.App)
+				}
+			}
+		})
+	}
+	running.Wait()
+	for i := range ids {
+		for _, id := range ids[i] {
+			assert.Equal(t, []string{fmt.Sprint("for app", i)}, await(t, handles[0], id).Result.Warnings)
+		}
+	}
+}
+
+func ownership(t testing.TB, h Harness) {
+	s := single(t, h)
+	id := uuid.NewString()
+	roles := []string{"targets", "snapshot"}
+	require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme", Roles: roles}))
+	roles[0] = "changed"
+	get(t, s, id).Roles[0] = "changed"
+	require.Equal(t, []string{"targets", "snapshot"}, get(t, s, id).Roles)
+
+	kept := make(chan tasks.Result, 1)
+	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		r := result(task)
+		task.Roles[0] = "changed"
+		kept <- r
+		return r, nil
+	})
+	want := result(tasks.Task{App: "acme", Roles: []string{"targets", "snapshot"}})
+	require.Equal(t, want, await(t, s, id).Result)
+	for _, r := range []tasks.Result{receive(t, kept), get(t, s, id).Result} {
+		r.Roles[0], r.Warnings[0] = "changed", "changed"
+		r.Versions["timestamp"] = 0
+		got := get(t, s, id)
+		assert.Equal(t, want, got.Result)
+		assert.Equal(t, []string{"targets", "snapshot"}, got.Roles)
+	}
+}
+
+func full(t testing.TB, h Harness) {
+	if h.Unbounded {
+		t.Skip("the store is not bounded")
+	}
+	s := h.Open(t, 3)()
+	ids := []string{add(t, s, "acme", "targets"), add(t, s, "acme", "targets"), add(t, s, "other", "targets")}
+	refused := tasks.Task{ID: uuid.NewString(), App: "acme", Roles: []string{"targets"}}
+	require.ErrorIs(t, s.Add(t.Context(), refused), tasks.ErrFull)
+	_, err := s.Get(t.Context(), refused.ID)
+	require.ErrorIs(t, err, tasks.ErrNotFound, "what was refused is not there")
+
+	start(t, s, succeed)
+	for _, id := range ids {
+		assert.Equal(t, tasks.StateSuccess, await(t, s, id).State)
+	}
+	require.NoError(t, s.Add(t.Context(), refused))
+	await(t, s, refused.ID)
+}
+
+func ended(t testing.TB, h Harness) {
+	s := single(t, h)
+	id := add(t, s, "acme", "targets")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Get(ctx, id)
+	require.NotErrorIs(t, err, tasks.ErrNotFound)
+
+	count := newTally()
+	require.NoError(t, receive(t, begin(ctx, s, count.work)))
+	assert.Empty(t, count.counts())
+	assert.Equal(t, tasks.StatePending, get(t, s, id).State)
+}
+
+func stop(t testing.TB, h Harness) {
+	s := single(t, h)
+	g := newGate(t)
+	var finished atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	running := begin(ctx, s, func(ctx context.Context, task tasks.Task) (tasks.Result, error) {
+		g.wait(task)
+		if ctx.Err() != nil {
+			return tasks.Result{}, context.Cause(ctx)
+		}
+		finished.Add(1)
+		return result(task), nil
+	})
+	ids := []string{add(t, s, "acme", "targets"), add(t, s, "other", "targets")}
+	for range ids {
+		receive(t, g.begun)
+	}
+	cancel()
+	select {
+	case err := <-running:
+		require.FailNow(t, "Run did not wait", "it returned %v", err)
+	case <-time.After(grace):
+	}
+	for _, id := range ids {
+		assert.Equal(t, tasks.StateStarted, get(t, s, id).State)
+	}
+	close(g.open)
+	require.NoError(t, receive(t, running))
+	assert.EqualValues(t, len(ids), finished.Load(), "finished when Run returned")
+	for _, id := range ids {
+		assert.Equal(t, tasks.StateSuccess, get(t, s, id).State, "when Run has returned")
+	}
+}
+
+// contextKey is the type of the keys of context values.
+type contextKey struct{}
+
+func values(t testing.TB, h Harness) {
+	s := single(t, h)
+	got := make(chan bool, 1)
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), contextKey{}, "value"))
+	running := begin(ctx, s, func(ctx context.Context, task tasks.Task) (tasks.Result, error) {
+		got <- ctx.Value(contextKey{}) == "value"
+		return result(task), nil
+	})
+	await(t, s, add(t, s, "acme", "targets"))
+	cancel()
+	require.NoError(t, receive(t, running))
+	assert.True(t, receive(t, got))
+}
+
+func restart(t testing.TB, h Harness) {
+	s := single(t, h)
+	count := newTally()
+	stop := start(t, s, count.work)
+	first := add(t, s, "acme", "targets")
+	await(t, s, first)
+	stop()
+
+	second := add(t, s, "acme", "targets")
+	time.Sleep(grace)
+	assert.Equal(t, tasks.StatePending, get(t, s, second).State, "nobody runs")
+
+	stop = start(t, s, count.work)
+	assert.Equal(t, tasks.StateSuccess, await(t, s, second).State)
+	stop()
+	assert.Equal(t, map[string]int{first: 1, second: 1}, count.counts())
+}
+
+func forGood(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	s := open()
+	count := newTally()
+	stop := start(t, s, func(ctx context.Context, task tasks.Task) (tasks.Result, error) {
+		r, err := count.work(ctx, task)
+		if task.App == "bad" {
+			err = errors.New("bad app")
+		}
+		return r, err
+	})
+	good, bad := add(t, s, "good", "targets"), add(t, s, "bad", "targets")
+	goodBefore, badBefore := await(t, s, good), await(t, s, bad)
+	stop()
+	other := open()
+	stop = start(t, other, count.work)
+	await(t, other, add(t, other, "acme", "targets"))
+	time.Sleep(grace)
+	stop()
+	assert.Equal(t, goodBefore, get(t, other, good))
+	assert.Equal(t, badBefore, get(t, other, bad))
+	assert.Equal(t, 1, count.counts()[good])
+	assert.Equal(t, 1, count.counts()[bad])
+}
+
+func severalRuns(t testing.TB, h Harness) {
+	open := h.Open(t, 0)
+	handles := []tasks.Store{open(), open()}
+	count := newTally()
+	var ids []string
+	more := func() {
+		for i := range 20 {
+			ids = append(ids, add(t, handles[i%2], fmt.Sprint("app", i%3), "targets"))
+		}
+	}
+	more()
+	stops := []func(){start(t, handles[0], count.work), start(t, handles[1], count.work)}
+	more()
+	for _, id := range ids {
+		assert.Equal(t, tasks.StateSuccess, await(t, handles[0], id).State)
+	}
+	stops[0]() // the other one goes on
+	more()
+	for _, id := range ids {
+		assert.Equal(t, tasks.StateSuccess, await(t, handles[1], id).State)
+	}
+	stops[1]()
+	for _, id := range ids {
+		assert.Equal(t, 1, count.counts()[id])
+	}
+}
+
+func hanging(t testing.TB, h Harness) {
+	s := single(t, h)
+	g := newGate(t)
+	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		if task.App == "slow" {
+			g.wait(task)
+		}
+		return result(task), nil
+	})
+	var slow []string
+	for range 20 {
+		slow = append(slow, add(t, s, "slow", "targets"))
+	}
+	for range slow {
+		receive(t, g.begun)
+	}
+	for i := range 5 {
+		assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, fmt.Sprint("quick", i), "targets")).State)
+	}
+	for _, id := range slow {
+		assert.Equal(t, tasks.StateStarted, get(t, s, id).State)
+	}
+	close(g.open)
+	for _, id := range slow {
+		assert.Equal(t, tasks.StateSuccess, await(t, s, id).State)
+	}
+}
