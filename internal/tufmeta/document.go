@@ -1,0 +1,287 @@
+package tufmeta
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+	"sort"
+	"strings"
+	"time"
+)
+
+// A Document is a well-formed signed document that nobody has verified.
+type Document struct {
+	raw       []byte
+	canonical []byte // of the member "signed"
+
+	signed     span     // where the values of the two members lie in raw
+	signatures span     //
+	fields     []member // of "signed", ascending
+	meta       []member // of its "meta", ascending; nil if it has none
+
+	kind    string
+	version int64
+	expires time.Time
+	sigs    map[string][]byte // by key ID, without the empty ones
+}
+
+// Parse reads a document in any layout. It keeps raw, which must not change afterwards. What it checks is the form: JSON without
+// ambiguities (see canonicalize), signatures with unique key IDs, and of the signed object its type, specification version (1.x), version,
+// expiry, and that what its type requires is there.
+func Parse(raw []byte) (*Document, error) {
+	c, err := canonicalize(raw)
+	if err != nil {
+		return nil, err
+	}
+	d := &Document{raw: raw, fields: c.kept[levelSigned], meta: c.kept[levelMeta]}
+	var sigs value
+	for _, m := range c.kept[levelTop] {
+		src := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
+		switch string(m.name.of(c.out)) {
+		case `"signed"`:
+			d.signed, d.canonical = src, m.canonical.of(c.out)
+		case `"signatures"`:
+			d.signatures, sigs = src, m.canonical.of(c.out)
+		}
+	}
+	if d.sigs, err = parseSignatures(sigs); err != nil {
+		return nil, fmt.Errorf("signatures%w", err)
+	}
+	if err := d.parseSigned(); err != nil {
+		return nil, fmt.Errorf("signed%w", err)
+	}
+	return d, nil
+}
+
+func parseSignatures(v value) (map[string][]byte, error) {
+	list, err := v.elements()
+	if err != nil {
+		return nil, fmt.Errorf(": %w", err)
+	}
+	sigs, seen := map[string][]byte{}, map[string]bool{}
+	for e := range list {
+		fields, err := e.fields("keyid", "sig")
+		if err != nil {
+			return nil, fmt.Errorf("[%d]: %w", len(seen), err)
+		}
+		id, err := fields[0].text()
+		if err != nil {
+			return nil, fmt.Errorf("[%d].keyid: %w", len(seen), err)
+		}
+		text, err := fields[1].text()
+		if err != nil {
+			return nil, fmt.Errorf("[%d].sig: %w", len(seen), err)
+		}
+		sig, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, fmt.Errorf("[%d].sig: %w", len(seen), err)
+		}
+		if seen[id] {
+			return nil, fmt.Errorf("[%d].keyid: %q is there twice", len(seen), id)
+		}
+		seen[id] = true
+		if len(sig) > 0 { // an empty one is how tuf-on-ci says that a signature is still to come
+			sigs[id] = sig
+		}
+	}
+	return sigs, nil
+}
+
+func (d *Document) parseSigned() error {
+	if d.canonical == nil {
+		return fmt.Errorf(": %w", errMissing)
+	}
+	if d.canonical[0] != '{' {
+		return errors.New(": not an object")
+	}
+	var err error
+	if d.kind, err = d.field("_type").text(); err != nil {
+		return fmt.Errorf("._type: %w", err)
+	}
+	spec, err := d.field("spec_version").text()
+	if err != nil {
+		return fmt.Errorf(".spec_version: %w", err)
+	}
+	if major, _, _ := strings.Cut(spec, "."); major != "1" {
+		return fmt.Errorf(".spec_version: %q is not 1.x", spec)
+	}
+	if d.version, err = d.field("version").version(); err != nil {
+		return fmt.Errorf(".version: %w", err)
+	}
+	expires, err := d.field("expires").text()
+	if err != nil {
+		return fmt.Errorf(".expires: %w", err)
+	}
+	if d.expires, err = time.Parse(time.RFC3339, expires); err != nil {
+		return fmt.Errorf(".expires: %w", err)
+	}
+	switch d.kind {
+	case Root:
+		return nil // see ParseRoot
+	case Timestamp, Snapshot:
+		return d.checkMeta()
+	case Targets:
+		if _, err := d.field("targets").members(); err != nil {
+			return fmt.Errorf(".targets: %w", err)
+		}
+		return nil
+	}
+	return fmt.Errorf("._type: unknown type %q", d.kind)
+}
+
+func (d *Document) checkMeta() error {
+	if d.meta == nil {
+		return errors.New(".meta: missing, or not an object")
+	}
+	for i := range d.meta {
+		if _, err := d.entry(i); err != nil {
+			return fmt.Errorf(".meta.%s: %w", d.metaName(i), err)
+		}
+	}
+	required := Targets
+	if d.kind == Timestamp {
+		required = Snapshot
+		if len(d.meta) != 1 {
+			return fmt.Errorf(".meta: lists %d files, not just snapshot.json", len(d.meta))
+		}
+	}
+	if _, ok := d.Listed(required); !ok {
+		return fmt.Errorf(".meta: does not list %s", required+Suffix)
+	}
+	return nil
+}
+
+// member returns where the named member of the signed object lies.
+func (d *Document) member(name string) (member, bool) {
+	quoted := quote(name)
+	i, ok := sort.Find(len(d.fields), func(i int) int { return compareNames(quoted, d.fields[i].name.of(d.canonical)) })
+	if !ok {
+		return member{}, false
+	}
+	return d.fields[i], true
+}
+
+// field returns a member of the signed object, nil if it is missing.
+func (d *Document) field(name string) value {
+	m, ok := d.member(name)
+	if !ok {
+		return nil
+	}
+	return m.canonical.of(d.canonical)
+}
+
+// Bytes returns the document as it was read, or is to be written. Do not change it.
+func (d *Document) Bytes() []byte { return d.raw }
+
+// Type returns the document's type, which is a top-level role's name; delegated roles have type targets.
+func (d *Document) Type() string { return d.kind }
+
+// Version returns the document's version, from 1 to MaxVersion.
+func (d *Document) Version() int64 { return d.version }
+
+// Expires returns when the document expires.
+func (d *Document) Expires() time.Time { return d.expires }
+
+// ExpiryPeriod returns how long documents of this role are to be valid, by the field x-tuf-on-ci-expiry-period of the signed object, which
+// counts days; 0 if there is none.
+func (d *Document) ExpiryPeriod() time.Duration { return expiryPeriod(d.field(expiryPeriodField)) }
+
+const expiryPeriodField = "x-tuf-on-ci-expiry-period"
+
+// maxExpiryDays keeps what a repository asks for within time.Duration; a hundred years are enough.
+const maxExpiryDays = 36525
+
+// expiryPeriod reads a field that is somebody else's extension: a value that makes no sense counts as none.
+func expiryPeriod(v value) time.Duration {
+	days, err := v.integer()
+	if err != nil || days < 1 || days > maxExpiryDays {
+		return 0
+	}
+	return time.Duration(days) * 24 * time.Hour
+}
+
+// A FileInfo is what a timestamp or snapshot lists of a file.
+type FileInfo struct {
+	Version int64
+	Length  int64             // 0 if not listed
+	Hashes  map[string]string // lower-case hex by algorithm; nil if not listed
+}
+
+func (d *Document) metaValue() value { return d.field("meta") }
+
+func (d *Document) metaName(i int) string {
+	return string(unquote(d.meta[i].name.of(d.metaValue())))
+}
+
+func (d *Document) entry(i int) (FileInfo, error) {
+	return parseFileInfo(d.meta[i].canonical.of(d.metaValue()))
+}
+
+func parseFileInfo(v value) (info FileInfo, err error) {
+	fields, err := v.fields("version", "length", "hashes")
+	if err != nil {
+		return info, err
+	}
+	if info.Version, err = fields[0].version(); err != nil {
+		return info, fmt.Errorf("version: %w", err)
+	}
+	if fields[1] != nil {
+		if info.Length, err = fields[1].integer(); err != nil {
+			return info, fmt.Errorf("length: %w", err)
+		}
+		if info.Length < 1 {
+			return info, fmt.Errorf("length: %d is not positive", info.Length)
+		}
+	}
+	if fields[2] != nil {
+		hashes, err := fields[2].members()
+		if err != nil {
+			return info, fmt.Errorf("hashes: %w", err)
+		}
+		info.Hashes = map[string]string{}
+		for algorithm, v := range hashes {
+			digest, err := v.text()
+			if err != nil {
+				return info, fmt.Errorf("hashes.%s: %w", algorithm, err)
+			}
+			info.Hashes[algorithm] = strings.ToLower(digest)
+		}
+	}
+	return info, nil
+}
+
+// find returns the place of a role in meta, or where it would be.
+func (d *Document) find(role string) (int, bool) {
+	quoted, meta := quote(role+Suffix), d.metaValue()
+	return sort.Find(len(d.meta), func(i int) int { return compareNames(quoted, d.meta[i].name.of(meta)) })
+}
+
+// Listed returns what a timestamp or snapshot lists of a role's file.
+func (d *Document) Listed(role string) (FileInfo, bool) {
+	i, ok := d.find(role)
+	if !ok {
+		return FileInfo{}, false
+	}
+	info, err := d.entry(i)
+	return info, err == nil // Parse has seen it
+}
+
+// ListedRoles returns the names of the roles that a timestamp or snapshot lists, with their versions, in canonical order.
+func (d *Document) ListedRoles() iter.Seq2[string, int64] {
+	return func(yield func(string, int64) bool) {
+		for i := range d.meta {
+			name, ok := strings.CutSuffix(d.metaName(i), Suffix)
+			if !ok {
+				continue
+			}
+			info, err := d.entry(i)
+			if err != nil {
+				continue // cannot be: Parse has seen it
+			}
+			if !yield(name, info.Version) {
+				return
+			}
+		}
+	}
+}
