@@ -1,0 +1,57 @@
+package testrepo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"testing"
+
+	"github.com/sigstore/sigstore/pkg/signature"
+
+	"github.com/tufonline/tufonline/keys"
+)
+
+// A Provider holds the keys of some roles of a repository, and counts what they sign.
+type Provider struct {
+	t          testing.TB
+	repo       *Repo
+	offline    map[string]bool
+	signatures atomic.Int64
+}
+
+// Provider returns a provider that holds the keys that the repository has at the time of each call, but not those of root and of the roles named.
+func (r *Repo) Provider(t testing.TB, offline ...string) *Provider {
+	p := &Provider{t: t, repo: r, offline: map[string]bool{"root": true}}
+	for _, role := range offline {
+		p.offline[role] = true
+	}
+	return p
+}
+
+// Signatures returns how many signatures were made.
+func (p *Provider) Signatures() int64 { return p.signatures.Load() }
+
+// Signer is the method of keys.Provider.
+func (p *Provider) Signer(_ context.Context, req keys.Request) (signature.Signer, error) {
+	if req.App == p.repo.App {
+		for role, all := range p.repo.Keys {
+			for _, k := range all {
+				if k.ID == req.KeyID && !p.offline[role] {
+					return countingSigner{k.Signer(p.t), &p.signatures}, nil
+				}
+			}
+		}
+	}
+	return nil, fmt.Errorf("app %s: key %s: %w", req.App, req.KeyID, keys.ErrNoKey)
+}
+
+type countingSigner struct {
+	signature.Signer
+	count *atomic.Int64
+}
+
+func (s countingSigner) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+	s.count.Add(1)
+	return s.Signer.SignMessage(message, opts...)
+}

@@ -1,0 +1,123 @@
+package tufupdate
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tufonline/tufonline/tasks"
+)
+
+// A combiner lets one roll of an app run at a time. Requests that come meanwhile gather, and the next roll serves them all. Apps do not
+// wait for one another, and an app that nobody asks for costs nothing.
+type combiner struct {
+	roll func(ctx context.Context, app string, roles []string) (tasks.Result, error)
+
+	mu   sync.Mutex
+	next map[string]*batch // by app; an app is in it while its goroutine lives, with the batch that gathers, or nil
+}
+
+// A batch is requests that one roll serves.
+type batch struct {
+	ctx      context.Context
+	cancel   context.CancelFunc
+	requests []*request
+	waiting  int // requests whose callers have not left
+	done     chan struct{}
+}
+
+type request struct {
+	roles  []string
+	result tasks.Result
+	err    error
+}
+
+// do rolls the roles of app, together with what others ask for. It returns early if ctx ends; the roll ends when all have left.
+func (c *combiner) do(ctx context.Context, app string, roles []string) (tasks.Result, error) {
+	req := &request{roles: roles}
+	b := c.join(ctx, app, req)
+	select {
+	case <-b.done:
+		return req.result, req.err
+	case <-ctx.Done():
+		c.leave(b)
+		return tasks.Result{}, context.Cause(ctx)
+	}
+}
+
+func (c *combiner) join(ctx context.Context, app string, req *request) *batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, running := c.next[app]
+	if b == nil {
+		b = &batch{done: make(chan struct{})}
+		// The roll belongs to all who wait for it, so it must not end with the first one.
+		b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		c.next[app] = b
+	}
+	b.requests = append(b.requests, req)
+	b.waiting++
+	if !running {
+		go c.work(app)
+	}
+	return b
+}
+
+func (c *combiner) leave(b *batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b.waiting--; b.waiting == 0 {
+		b.cancel()
+	}
+}
+
+// work rolls an app until nobody asks for it.
+func (c *combiner) work(app string) {
+	for {
+		c.mu.Lock()
+		b := c.next[app]
+		if b == nil {
+			delete(c.next, app)
+			c.mu.Unlock()
+			return
+		}
+		c.next[app] = nil
+		c.mu.Unlock()
+		c.serve(app, b)
+	}
+}
+
+// serve rolls all that a batch asks for. If that fails, and the requests differ, each kind gets its own roll: what one asks for must not
+// fail because of another.
+func (c *combiner) serve(app string, b *batch) {
+	defer close(b.done)
+	defer b.cancel()
+	kinds := map[string][]*request{}
+	var union []string
+	for _, req := range b.requests {
+		kind := strings.Join(req.roles, "\x00") // which no role name holds
+		kinds[kind] = append(kinds[kind], req)
+		union = append(union, req.roles...)
+	}
+	slices.Sort(union)
+	result, err := c.roll(b.ctx, app, slices.Compact(union))
+	if err == nil || len(kinds) == 1 {
+		settle(b.requests, result, err)
+		return
+	}
+	for _, requests := range kinds {
+		result, err := c.roll(b.ctx, app, requests[0].roles)
+		settle(requests, result, err)
+	}
+}
+
+func settle(requests []*request, result tasks.Result, err error) {
+	for _, req := range requests {
+		req.result, req.err = result, err
+		req.result.Roles = slices.Clone(result.Roles)
+		req.result.Versions = maps.Clone(result.Versions)
+		req.result.Warnings = slices.Clone(result.Warnings)
+	}
+}

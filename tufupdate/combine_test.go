@@ -1,0 +1,116 @@
+package tufupdate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/tasks"
+)
+
+func newCombiner(roll func(ctx context.Context, app string, roles []string) (tasks.Result, error)) *combiner {
+	return &combiner{roll: roll, next: map[string]*batch{}}
+}
+
+func TestRequestsThatComeDuringARollShareTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rolls [][]string
+		c := newCombiner(func(_ context.Context, _ string, roles []string) (tasks.Result, error) {
+			time.Sleep(time.Second)
+			rolls = append(rolls, roles) // one at a time, or the race detector speaks up
+			return tasks.Result{Roles: roles, Versions: map[string]int64{"timestamp": int64(len(rolls))}}, nil
+		})
+		var group sync.WaitGroup
+		request := func(want int64, roles ...string) {
+			group.Go(func() {
+				result, err := c.do(t.Context(), "app", roles)
+				assert.NoError(t, err)
+				assert.Equal(t, want, result.Versions["timestamp"])
+			})
+		}
+		request(1, "snapshot")
+		synctest.Wait()
+		for range 500 {
+			request(2, "timestamp")
+			request(2, "snapshot", "targets")
+		}
+		group.Wait()
+		assert.Equal(t, [][]string{{"snapshot"}, {"snapshot", "targets", "timestamp"}}, rolls)
+		synctest.Wait()
+		assert.Empty(t, c.next, "an app that nobody asks for is forgotten")
+	})
+}
+
+func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := errors.New("no such role")
+		c := newCombiner(func(_ context.Context, _ string, roles []string) (tasks.Result, error) {
+			time.Sleep(time.Second)
+			if slices.Contains(roles, "bad") {
+				return tasks.Result{}, bad
+			}
+			return tasks.Result{Roles: roles}, nil
+		})
+		go c.do(t.Context(), "app", []string{"first"})
+		synctest.Wait()
+		var group sync.WaitGroup
+		for range 3 {
+			group.Go(func() {
+				_, err := c.do(t.Context(), "app", []string{"bad"})
+				assert.ErrorIs(t, err, bad)
+			})
+			group.Go(func() {
+				result, err := c.do(t.Context(), "app", []string{"good"})
+				assert.NoError(t, err)
+				assert.Equal(t, []string{"good"}, result.Roles)
+			})
+		}
+		group.Wait()
+	})
+}
+
+func TestAppsDoNotWaitForOneAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		c := newCombiner(func(_ context.Context, app string, _ []string) (tasks.Result, error) {
+			if app == "slow" {
+				<-hang
+			}
+			return tasks.Result{}, nil
+		})
+		go c.do(t.Context(), "slow", []string{"timestamp"})
+		synctest.Wait()
+		_, err := c.do(t.Context(), "quick", []string{"timestamp"})
+		require.NoError(t, err)
+		close(hang)
+	})
+}
+
+func TestARollEndsWhenAllWhoWaitHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		c := newCombiner(func(ctx context.Context, _ string, _ []string) (tasks.Result, error) {
+			<-ctx.Done()
+			ended.Store(true)
+			return tasks.Result{}, ctx.Err()
+		})
+		first, leaveFirst := context.WithCancel(t.Context())
+		second, leaveSecond := context.WithCancel(t.Context())
+		go c.do(first, "app", []string{"timestamp"})
+		go c.do(second, "app", []string{"timestamp"})
+		synctest.Wait()
+		leaveFirst()
+		synctest.Wait()
+		leaveSecond()
+		synctest.Wait()
+		assert.True(t, ended.Load())
+	})
+}

@@ -1,0 +1,50 @@
+package tufupdate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/tufonline/tufonline/keys"
+)
+
+// Why a request is refused or a roll fails, to be tested with errors.Is. A roll that fails has left the published repository as it was.
+// Errors of the store, the key provider and the task store come through wrapped, so that [storage.ErrTooLarge], [tasks.ErrFull]
+// and the like can be told too.
+var (
+	// ErrInvalidApp: the app's name is not a path of plain segments.
+	ErrInvalidApp = errors.New("invalid app name")
+	// ErrRootRole: root was asked for; it is never signed online.
+	ErrRootRole = errors.New("root role cannot be updated online")
+	// ErrUnknownRole: the repository has no such role.
+	ErrUnknownRole = errors.New("unknown role")
+	// ErrTargetsOffline: targets was asked for, and its keys are offline.
+	ErrTargetsOffline = errors.New("targets is offline: its metadata has to be signed by the holders of its keys and uploaded")
+	// ErrNotBootstrapped: the app has no root or no timestamp yet, or its settings say that it is not ready.
+	ErrNotBootstrapped = errors.New("app is not bootstrapped")
+	// ErrRootExpired: the newest root has expired; clients accept nothing until its key holders sign another.
+	ErrRootExpired = errors.New("root has expired")
+	// ErrNoKey: the provider does not have enough keys of a role that has to be signed. It is [keys.ErrNoKey].
+	ErrNoKey = keys.ErrNoKey
+	// ErrConflict: other writers won every time; the work can be tried again.
+	ErrConflict = errors.New("other writers were faster every time")
+	// ErrStopped: the updater's Run has ended or is ending, so nothing more is accepted.
+	ErrStopped = errors.New("updater is stopping")
+)
+
+// A VerificationError says which file of a repository cannot be trusted, and why. Nothing was signed.
+type VerificationError struct {
+	App     string
+	Role    string
+	Version int64  // 0 if it could not be read
+	Key     string // the file's key in the store
+	Err     error  // what is wrong with it
+}
+
+func (e *VerificationError) Error() string {
+	if e.Version == 0 {
+		return fmt.Sprintf("app %s: role %s (%s) does not verify: %v", e.App, e.Role, e.Key, e.Err)
+	}
+	return fmt.Sprintf("app %s: role %s version %d (%s) does not verify: %v", e.App, e.Role, e.Version, e.Key, e.Err)
+}
+
+func (e *VerificationError) Unwrap() error { return e.Err }

@@ -1,0 +1,69 @@
+package tufupdate
+
+import (
+	"context"
+	"fmt"
+	"maps"
+)
+
+// plan returns the targets roles that are to be signed, after the walk: those that were asked for, and those whose keys were replaced.
+func (t *tree) plan(ctx context.Context) ([]*node, error) {
+	nodes := t.all()
+	if err := t.checkAsked(nodes); err != nil {
+		return nil, err
+	}
+	var sign []*node
+	for _, n := range nodes {
+		yes, err := t.decide(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			sign = append(sign, n)
+		}
+	}
+	return sign, nil
+}
+
+// checkAsked returns ErrUnknownRole if something was asked for that is no role and no prefix of bins.
+func (t *tree) checkAsked(nodes []*node) error {
+	missing := maps.Clone(t.asked)
+	for _, n := range nodes {
+		delete(missing, n.role.Name)
+		if prefix := n.prefix(); prefix != "" {
+			delete(missing, prefix)
+		}
+	}
+	for role, asked := range missing {
+		if !asked {
+			continue
+		}
+		return errorf(t.app, fmt.Sprintf("role %q", role), ErrUnknownRole)
+	}
+	return nil
+}
+
+// decide reports whether a targets role is to be signed. A role that was asked for and cannot be is an error; of others that clients
+// cannot use it warns.
+func (t *tree) decide(ctx context.Context, n *node) (bool, error) {
+	asked := t.isAsked(n)
+	if n.doc == nil {
+		if asked {
+			return false, n.problem
+		}
+		t.warn("%v", n.problem)
+		return false, nil
+	}
+	if asked {
+		_, err := t.keys.online(ctx, n.role)
+		return err == nil, err
+	}
+	if !n.doc.rotated {
+		return false, nil
+	}
+	online, err := t.keys.isOnline(ctx, n.role)
+	if err == nil && !online {
+		t.warn("role %s: version %d is signed by keys that it no longer has, and its keys are offline", n.role.Name, n.doc.Version())
+	}
+	return online, err
+}

@@ -1,0 +1,219 @@
+package tufupdate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/tasks"
+)
+
+// A roll is the signing and publishing of new versions of some roles of one app, through as many attempts as other writers make necessary.
+type roll struct {
+	u     *Updater
+	app   string
+	roles []string
+	keys  *keyring
+
+	// taken are the highest version numbers that were found to be in use, by role, although nothing published leads there: a writer
+	// that crashed, or one that is about to win. steps counts how often that was, to pass many of them soon.
+	mu    sync.Mutex
+	taken map[string]int64
+	steps map[string]int
+}
+
+// pass notes that a version number is taken. The next attempt goes one further, the one after that two, then four: what a crash left, or
+// somebody put there, does not hold a roll up for long.
+func (r *roll) pass(role string, version int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken[role] = version - 1 + 1<<min(r.steps[role], 30)
+	r.steps[role]++
+}
+
+// maxAttempts bounds how often a roll begins again. Each time, another writer has published, or a number was passed over.
+const maxAttempts = 40
+
+// run rolls, until it has published or failed.
+func (r *roll) run(ctx context.Context) (tasks.Result, error) {
+	for attempt := range maxAttempts {
+		if err := pause(ctx, attempt); err != nil {
+			return tasks.Result{}, err
+		}
+		result, err := r.attempt(ctx)
+		if !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrExists) {
+			return result, err
+		}
+		r.u.log.DebugContext(ctx, "another writer was faster", "app", r.app, "attempt", attempt+1, "reason", err)
+	}
+	return tasks.Result{}, errorf(r.app, fmt.Sprintf("gave up after %d attempts", maxAttempts), ErrConflict)
+}
+
+// pause waits before an attempt: a random while, up to twice as long each time, so that writers get out of each other's step.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(rand.N(min(time.Second, time.Millisecond<<attempt)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// attempt loads, plans, signs, checks and publishes. ErrConflict and ErrExists of the store mean that it should begin again.
+func (r *roll) attempt(ctx context.Context) (tasks.Result, error) {
+	p, roles, err := r.u.prepare(ctx, r.app, r.keys, r.roles)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	if err := r.u.loadSnapshot(ctx, p); err != nil {
+		return tasks.Result{}, err
+	}
+	next, err := r.sign(ctx, p, roles)
+	if err != nil {
+		return tasks.Result{}, err
+	}
+	if err := next.check(p); err != nil {
+		return tasks.Result{}, errorf(r.app, "checking what was signed", err)
+	}
+	if err := r.publish(ctx, p, next); err != nil {
+		return tasks.Result{}, err
+	}
+	return r.result(ctx, p, next), nil
+}
+
+// A release is what a roll publishes.
+type release struct {
+	targets   []change // targets and delegated roles
+	snapshot  *change  // nil if only the timestamp is signed
+	timestamp change
+
+	listed map[string]*tufmeta.Document // what the snapshot lists anew: targets, and documents that were taken in
+}
+
+// A change is a document that takes the place of another.
+type change struct {
+	old *document
+	new *tufmeta.Verified
+}
+
+func (rel *release) changes() []change {
+	changes := slices.Clone(rel.targets)
+	if rel.snapshot != nil {
+		changes = append(changes, *rel.snapshot)
+	}
+	return append(changes, rel.timestamp)
+}
+
+// sign makes the release that follows p.
+func (r *roll) sign(ctx context.Context, p *published, roles []string) (*release, error) {
+	var rel release
+	if !isTimestampOnly(roles) || p.snapshot.rotated {
+		if err := r.signTargets(ctx, p, roles, &rel); err != nil {
+			return nil, err
+		}
+		snapshot, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Snapshot], "", p.snapshot, 0, rel.listed)
+		if err != nil {
+			return nil, err
+		}
+		rel.snapshot = &change{p.snapshot, snapshot}
+	}
+	list := map[string]*tufmeta.Document{tufmeta.Snapshot: p.snapshot.Document}
+	if rel.snapshot != nil {
+		list[tufmeta.Snapshot] = rel.snapshot.new.Document
+	}
+	timestamp, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Timestamp], "", p.timestamp, 0, list)
+	if err != nil {
+		return nil, err
+	}
+	rel.timestamp = change{p.timestamp, timestamp}
+	return &rel, nil
+}
+
+// signTargets signs targets and delegated roles, those that were asked for and those whose keys were replaced, and takes in what was
+// uploaded.
+func (r *roll) signTargets(ctx context.Context, p *published, roles []string, rel *release) error {
+	t := newTree(p, r.keys, roles)
+	if err := t.walk(ctx); err != nil {
+		return err
+	}
+	toSign, err := t.plan(ctx)
+	if err != nil {
+		return err
+	}
+	rel.listed = map[string]*tufmeta.Document{}
+	for _, n := range t.all() {
+		if n.fresh() {
+			rel.listed[n.role.Name] = n.doc.Document
+		}
+	}
+	rel.targets = make([]change, len(toSign))
+	group, signCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	for i, n := range toSign {
+		group.Go(func() error {
+			signed, err := r.signNext(signCtx, p, n.role, n.prefix(), n.doc, n.taken, nil)
+			rel.targets[i] = change{n.doc, signed}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, c := range rel.targets {
+		rel.listed[c.new.Role().Name] = c.new.Document
+	}
+	return nil
+}
+
+// signNext signs the document that follows one. above is a version number that is taken already.
+func (r *roll) signNext(ctx context.Context, p *published, role *tufmeta.Role, bins string, d *document, above int64,
+	list map[string]*tufmeta.Document,
+) (*tufmeta.Verified, error) {
+	signers, err := r.keys.online(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	version := max(d.Version(), above, r.taken[role.Name]) + 1
+	what := fmt.Sprintf("signing role %s version %d", role.Name, version)
+	draft, err := d.Next(tufmeta.Change{
+		Version: version,
+		Expires: time.Now().Add(r.keys.settings.validity(role, bins, d.Verified)),
+		List:    list,
+	})
+	if err != nil {
+		return nil, errorf(p.app, what, err)
+	}
+	signed, err := draft.Sign(ctx, role, signers)
+	if err != nil {
+		return nil, errorf(p.app, what, err)
+	}
+	return signed, nil
+}
+
+// result says what was published, and logs it.
+func (r *roll) result(ctx context.Context, p *published, rel *release) tasks.Result {
+	result := tasks.Result{Versions: map[string]int64{}, Warnings: p.warnings}
+	for _, c := range rel.changes() {
+		role := c.new.Role().Name
+		result.Roles = append(result.Roles, role)
+		result.Versions[role] = c.new.Version()
+		r.u.log.InfoContext(ctx, "published", "app", r.app, "role", role, "version", c.new.Version(), "expires", c.new.Expires())
+	}
+	for _, w := range p.warnings {
+		r.u.log.WarnContext(ctx, w, "app", r.app)
+	}
+	return result
+}

@@ -1,0 +1,128 @@
+package tufupdate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tufonline/tufonline/internal/tufmeta"
+)
+
+// A Status is what an app's published repository looks like to somebody who verifies it from the pinned root.
+type Status struct {
+	App      string       `json:"app"`
+	Roles    []RoleStatus `json:"roles"` // root, timestamp, snapshot, targets, then delegated roles by name
+	Warnings []string     `json:"warnings,omitempty"`
+}
+
+// A RoleStatus is one role of a Status.
+type RoleStatus struct {
+	Role     string    `json:"role"`
+	Version  int64     `json:"version"`           // as published; 0 if it could not be read
+	Expires  time.Time `json:"expires,omitzero"`  // UTC; zero if it could not be read
+	Verified bool      `json:"verified"`          // it is signed by its role's threshold and is what the role above it lists
+	Online   bool      `json:"online"`            // the key provider holds a threshold of its keys
+	Problem  string    `json:"problem,omitempty"` // why it is not verified
+}
+
+// Status reads an app's whole repository and verifies it, every delegated role and bin included. What does not verify shows in the result;
+// roles below it are missing there. Signers are asked for their public keys, so a key that is not the one declared shows too. Errors are those of
+// the store, the settings and the key provider, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
+func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
+	if err := CheckApp(app); err != nil {
+		return Status{}, err
+	}
+	settings, err := u.settings(ctx, app)
+	if err != nil {
+		return Status{}, err
+	}
+	p, err := u.followRoots(ctx, app)
+	if err != nil {
+		return Status{}, err
+	}
+	s := &survey{ring: u.keyring(app, settings), status: Status{App: app}}
+	if err := s.roles(ctx, u, p); err != nil {
+		return Status{}, err
+	}
+	s.status.Warnings = append(s.status.Warnings, p.warnings...)
+	return s.status, nil
+}
+
+// A survey gathers a Status.
+type survey struct {
+	ring   *keyring
+	status Status
+}
+
+// roles surveys the roles from the top down, as far as they can be trusted.
+func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Root], &document{Verified: p.root().Verified}, nil); err != nil {
+		return err
+	}
+	problem, err := untrusted(u.loadTimestamp(ctx, p))
+	if err != nil {
+		return err
+	}
+	if err := s.add(ctx, p.root().Roles[tufmeta.Timestamp], p.timestamp, problem); err != nil || problem != nil {
+		return err
+	}
+	if problem, err = untrusted(u.loadSnapshot(ctx, p)); err != nil {
+		return err
+	}
+	if err := s.add(ctx, p.root().Roles[tufmeta.Snapshot], p.snapshot, problem); err != nil || problem != nil {
+		return err
+	}
+	t := newTree(p, s.ring, nil)
+	t.every = true
+	if err := t.walk(ctx); err != nil {
+		return err
+	}
+	nodes := t.all()
+	slices.SortFunc(nodes[1:], func(a, b *node) int { return strings.Compare(a.role.Name, b.role.Name) })
+	for _, n := range nodes {
+		if err := s.addNode(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addNode adds a targets role as it is listed.
+func (s *survey) addNode(ctx context.Context, n *node) error {
+	var listed *document
+	if len(n.candidates) > 0 && n.problem == nil {
+		listed = n.candidates[0]
+	}
+	return s.add(ctx, n.role, listed, n.problem)
+}
+
+// add adds a role with its document, nil if that could not be read, and what is wrong with it.
+func (s *survey) add(ctx context.Context, role *tufmeta.Role, d *document, problem error) error {
+	r := RoleStatus{Role: role.Name}
+	signers, err := s.ring.online(ctx, role)
+	switch {
+	case err == nil:
+		r.Online = true
+	case !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrTargetsOffline):
+		return err
+	}
+	for _, signer := range signers {
+		if err := signer.Check(ctx); err != nil {
+			r.Online = false
+			s.status.Warnings = append(s.status.Warnings, "role "+role.Name+": "+err.Error())
+		}
+	}
+	if d != nil {
+		r.Version, r.Expires, r.Verified = d.Version(), d.Expires().UTC(), problem == nil && !d.rotated
+		if d.rotated {
+			r.Problem = "it is signed by keys that the role no longer has"
+		}
+	}
+	if problem != nil {
+		r.Problem = problem.Error()
+	}
+	s.status.Roles = append(s.status.Roles, r)
+	return nil
+}

@@ -1,0 +1,353 @@
+package tufupdate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/storage"
+)
+
+const (
+	// maxParallel is how many files of one app are read, signed or written at the same time.
+	maxParallel = 32
+	// maxAhead is how many files are looked at beyond the one that is listed. Whoever uploads documents leaves a few at most.
+	maxAhead = 64
+	// maxBins bounds what is enumerated of succinct roles, whose number is up to 2^32.
+	maxBins = 1 << 16
+)
+
+// A tree is the targets roles of a repository that a roll has to do with. A roll of the snapshot visits targets and all roles that
+// are delegated to from there, since their holders may have uploaded new documents. Of bins, which may be many, it visits only those
+// that it is to sign, those whose keys are offline, and those that a new document of their delegator declares anew.
+type tree struct {
+	*published
+	keys  *keyring
+	asked map[string]bool  // what is to be signed: names of roles, and prefixes of bins
+	every bool             // visit every role
+	nodes map[string]*node // by name and keys, so that a role that is delegated to twice is read once
+	root  *node
+}
+
+// newTree returns the tree of a roll that is to sign these roles; those that are no targets roles do not matter.
+func newTree(p *published, ring *keyring, roles []string) *tree {
+	t := &tree{published: p, keys: ring, asked: map[string]bool{}, nodes: map[string]*node{}}
+	for _, role := range roles {
+		t.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
+	}
+	return t
+}
+
+// A node is one targets role.
+type node struct {
+	role   *tufmeta.Role
+	listed int64 // its version in the snapshot; 0 if it has none
+	taken  int64 // the highest version that a file was found for, whatever it holds
+	bin    bool
+
+	candidates []*document // verified: what is listed, and what was uploaded since, ascending
+	problem    error       // why what is listed is not among them
+
+	visited  bool
+	doc      *document // the candidate that counts; nil if none does
+	children []*node
+}
+
+// fresh reports whether the document is one that the snapshot does not list yet.
+func (n *node) fresh() bool { return n.doc != nil && n.doc.Version() > n.listed }
+
+// binPrefix returns what the names of all bins of a delegation begin with, "" if the name is not such a one.
+func binPrefix(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i < 0 || isTopLevel(name[:i]) { // asked for, those are the roles of that name
+		return ""
+	}
+	return name[:i]
+}
+
+func (n *node) prefix() string {
+	if !n.bin {
+		return ""
+	}
+	return binPrefix(n.role.Name)
+}
+
+// isAsked reports whether a roll is to sign the role.
+func (t *tree) isAsked(n *node) bool { return t.asked[n.role.Name] || n.bin && t.asked[n.prefix()] }
+
+// walk visits the targets roles, beginning with targets.
+func (t *tree) walk(ctx context.Context) error {
+	role := t.published.root().Roles[tufmeta.Targets]
+	var earlier []*tufmeta.Role
+	for i := len(t.roots) - 2; i >= 0; i-- {
+		earlier = append(earlier, t.roots[i].Roles[tufmeta.Targets])
+	}
+	t.root = &node{role: role}
+	if err := t.find(ctx, t.root, earlier); err != nil {
+		return err
+	}
+	return t.visit(ctx, t.root)
+}
+
+// find reads the files of a role: the one that the snapshot lists, and those that were uploaded since. What does not verify is no
+// candidate; only a failure to read is an error.
+func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error {
+	name := n.role.Name
+	info, listed := t.snapshot.Listed(name)
+	n.listed, n.taken = info.Version, info.Version
+	if !t.consistent {
+		return t.findUnversioned(ctx, n, info, earlier)
+	}
+	if listed {
+		d, err := t.readDocument(ctx, name, info.Version)
+		if errors.Is(err, storage.ErrNotFound) {
+			err = t.absent(name, info.Version)
+		}
+		if err == nil {
+			if err = info.Check(d.Document); err == nil {
+				err = n.add(d, earlier)
+			}
+			if err != nil {
+				err = t.reject(name, d, err)
+			}
+		}
+		if n.problem, err = untrusted(err); err != nil {
+			return err
+		}
+	}
+	for version := n.listed + 1; ; version++ {
+		if version > n.listed+maxAhead {
+			t.warn("role %s: more than %d files after version %d: the rest is not looked at", name, maxAhead, n.listed)
+			return nil
+		}
+		d, err := t.readDocument(ctx, name, version)
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil
+		}
+		n.taken = max(n.taken, version)
+		if err == nil {
+			if d.Version() != version {
+				err = fmt.Errorf("has version %d", d.Version())
+			} else {
+				err = n.add(d, nil)
+			}
+			if err != nil {
+				err = t.reject(name, d, err)
+			}
+		}
+		problem, err := untrusted(err)
+		if err != nil {
+			return err
+		}
+		if problem != nil {
+			t.warn("role %s: version %d is not taken in: %v", name, version, problem)
+		}
+	}
+}
+
+// findUnversioned is find without consistent snapshots: there is just one file, which is the one that is listed or a later one.
+func (t *tree) findUnversioned(ctx context.Context, n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
+	name := n.role.Name
+	d, err := t.readDocument(ctx, name, 0)
+	if errors.Is(err, storage.ErrNotFound) {
+		if n.listed != 0 {
+			n.problem = t.absent(name, n.listed)
+		}
+		return nil
+	}
+	if err == nil {
+		n.taken = max(n.taken, d.Version())
+		if err = t.checkListed(info, d); err == nil {
+			err = n.add(d, earlier)
+		}
+		if err != nil {
+			err = t.reject(name, d, err)
+		}
+	}
+	n.problem, err = untrusted(err)
+	return err
+}
+
+// readDocument is read, where an object that is too large to read cannot be trusted.
+func (t *tree) readDocument(ctx context.Context, role string, version int64) (*file, error) {
+	d, err := t.read(ctx, role, version)
+	if errors.Is(err, storage.ErrTooLarge) {
+		return nil, &VerificationError{App: t.app, Role: role, Version: version, Key: t.key(role, version), Err: storage.ErrTooLarge}
+	}
+	return d, err
+}
+
+// untrusted tells an error that lies in what the store holds from a failure to read it.
+func untrusted(err error) (problem, failure error) {
+	var verification *VerificationError
+	if errors.As(err, &verification) {
+		return err, nil
+	}
+	return nil, err
+}
+
+// add makes a file a candidate if it verifies by the role, or by one that the role replaced.
+func (n *node) add(d *file, earlier []*tufmeta.Role) error {
+	v, err := n.role.Verify(d.Document)
+	if err == nil {
+		n.candidates = append(n.candidates, &document{Verified: v, store: d.version})
+		return nil
+	}
+	for _, role := range earlier {
+		if role == nil || role.Equal(n.role) {
+			continue
+		}
+		if v, earlierErr := role.Verify(d.Document); earlierErr == nil {
+			n.candidates = append(n.candidates, &document{Verified: v, store: d.version, rotated: true})
+			return nil
+		}
+	}
+	return err
+}
+
+// visit decides which candidate counts: the newest whose delegated roles are all there. What is listed counts in any case, since clients
+// have it already.
+func (t *tree) visit(ctx context.Context, n *node) error {
+	if n.visited {
+		return nil
+	}
+	n.visited = true
+	var listed *tufmeta.Delegations
+	if len(n.candidates) > 0 && n.candidates[0].Version() == n.listed {
+		listed, _ = tufmeta.ParseDelegations(n.candidates[0].Document) // an error comes up below
+	}
+	for i := len(n.candidates) - 1; i >= 0; i-- {
+		d := n.candidates[i]
+		fresh := d.Version() > n.listed
+		children, err := t.delegated(ctx, n, d, fresh, listed)
+		if problem, err := untrusted(err); err != nil {
+			return err
+		} else if problem != nil {
+			t.warn("role %s: version %d: %v", n.role.Name, d.Version(), problem)
+			if fresh {
+				continue
+			}
+		}
+		if fresh {
+			missing, err := t.missing(ctx, children)
+			if err != nil {
+				return err
+			}
+			if missing != nil {
+				t.warn("role %s: version %d is not taken in: %v", n.role.Name, d.Version(), missing)
+				continue
+			}
+		}
+		n.doc, n.children = d, children
+		return nil
+	}
+	if n.problem == nil {
+		n.problem = fmt.Errorf("role %s: there is no file that can be trusted", n.role.Name)
+	}
+	return nil
+}
+
+// delegated finds and visits the roles that a document of n delegates to, as far as the tree needs them. A VerificationError says that the
+// delegations make no sense.
+func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, listed *tufmeta.Delegations) ([]*node, error) {
+	delegations, err := tufmeta.ParseDelegations(d.Document)
+	if err == nil && delegations.Len() > maxBins {
+		err = fmt.Errorf("delegates to %d roles, more than %d", delegations.Len(), maxBins)
+	}
+	if err != nil {
+		return nil, &VerificationError{App: t.app, Role: n.role.Name, Version: d.Version(), Key: t.key(n.role.Name, d.Version()), Err: err}
+	}
+	var children []*node
+	group, findCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	for role := range delegations.All() {
+		child := &node{role: role, bin: delegations.IsBin(role.Name)}
+		var before *tufmeta.Role
+		if listed != nil {
+			before = listed.Role(role.Name)
+		}
+		needed, err := t.needs(ctx, child, fresh, before)
+		if err != nil {
+			return nil, errors.Join(err, group.Wait())
+		}
+		if !needed {
+			continue
+		}
+		key := fmt.Sprintf("%q %s", role.Name, role.Fingerprint())
+		if known := t.nodes[key]; known != nil {
+			children = append(children, known)
+			continue
+		}
+		t.nodes[key] = child
+		children = append(children, child)
+		group.Go(func() error { return t.find(findCtx, child, []*tufmeta.Role{before}) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, child := range children {
+		if err := t.visit(ctx, child); err != nil {
+			return nil, err
+		}
+	}
+	return children, nil
+}
+
+// needs reports whether a delegated role has to be visited. before is the role as the listed document of its delegator declares it.
+func (t *tree) needs(ctx context.Context, n *node, fresh bool, before *tufmeta.Role) (bool, error) {
+	if t.every || !n.bin || t.isAsked(n) {
+		return true, nil
+	}
+	_, listed := t.snapshot.Listed(n.role.Name)
+	if fresh && (!listed || before == nil || !before.Equal(n.role)) {
+		return true, nil
+	}
+	online, err := t.keys.isOnline(ctx, n.role)
+	return !online, err
+}
+
+// missing returns why clients could not use the delegations to these roles, nil if they can.
+func (t *tree) missing(ctx context.Context, children []*node) (error, error) {
+	for _, child := range children {
+		if child.doc == nil && child.visited && len(child.candidates) > 0 && child.problem == nil {
+			continue // further up on this path: it is being decided on
+		}
+		if child.doc == nil {
+			return fmt.Errorf("delegated role %s: %w", child.role.Name, child.problem), nil
+		}
+		if child.doc.rotated {
+			online, err := t.keys.isOnline(ctx, child.role)
+			if err != nil {
+				return nil, err
+			}
+			if !online {
+				return fmt.Errorf("delegated role %s is signed by keys that it no longer has", child.role.Name), nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// all returns the nodes that count, each name once, those nearest to targets first: a role that is delegated to from several places is
+// signed for the nearest.
+func (t *tree) all() []*node {
+	var nodes []*node
+	names := map[string]bool{}
+	for level := []*node{t.root}; len(level) > 0; {
+		var next []*node
+		for _, n := range level {
+			if names[n.role.Name] {
+				continue
+			}
+			names[n.role.Name] = true
+			nodes = append(nodes, n)
+			next = append(next, n.children...)
+		}
+		level = next
+	}
+	return nodes
+}
