@@ -1,0 +1,161 @@
+// Command server is the reference server: it keeps the online roles of TUF repositories fresh on request.
+//
+//	server -demo
+//
+// makes a repository in the folder demo-data and serves it. See server -help for all flags, and package tufupdate for the library.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/tufonline/tufonline/internal/refserver"
+	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/filestore"
+	"github.com/tufonline/tufonline/storage/s3store"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends; then it accepts nothing more, finishes what it has accepted, and returns nil.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	o, err := parseOptions(args, getenv, stderr)
+	if err != nil || o.help {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	if o.demo {
+		if err := useDemo(&o); err != nil {
+			return fmt.Errorf("preparing the demo: %w", err)
+		}
+	}
+	store, err := openStore(ctx, o.store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore(store)) }()
+	if o.demo {
+		if err := setupDemo(ctx, store); err != nil {
+			return fmt.Errorf("making the demo's repository: %w", err)
+		}
+	}
+	updater, err := newUpdater(o, store, log)
+	if err != nil {
+		return err
+	}
+	server, err := newServer(ctx, o, updater, store, log)
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "address", listener.Addr().String(), "store", o.store)
+	if o.demo {
+		if err := explainDemo(stdout, listener.Addr().String(), o.token.Secret); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+	}
+	return serve(ctx, server, listener, updater, log)
+}
+
+// openStore opens a store and makes sure that it can be trusted with several writers.
+func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store, error) {
+	store, err := storage.Open(ctx, url, filestore.Driver(), s3store.Driver())
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := store.(storage.SingleProcess); ok {
+		log.Warn("the store is safe for one process only: nothing else may write to it", "store", url)
+	}
+	err = storage.Probe(ctx, store, "")
+	if errors.Is(err, storage.ErrNoAtomicWrites) {
+		err = fmt.Errorf("the store cannot be used, since writers at the same time would overwrite each other: %w", err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeStore(store))
+	}
+	return store, nil
+}
+
+func closeStore(store storage.Store) error {
+	if c, ok := store.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func newUpdater(o options, store storage.Store, log *slog.Logger) (*tufupdate.Updater, error) {
+	provider, err := keys.NewDir(o.keys)
+	if err != nil {
+		return nil, fmt.Errorf("opening the keys: %w", err)
+	}
+	config := tufupdate.Config{Store: store, Keys: provider, Logger: log}
+	if o.roots != "" {
+		if config.Roots, err = pinnedRoots(o.roots); err != nil {
+			return nil, err
+		}
+	}
+	return tufupdate.New(config)
+}
+
+func newServer(
+	ctx context.Context, o options, updater *tufupdate.Updater, store storage.Store, log *slog.Logger,
+) (*refserver.Server, error) {
+	o.token.Logger = log
+	auth, err := refserver.NewAuthenticator(ctx, o.token)
+	if err != nil {
+		return nil, err
+	}
+	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Ready: func(ctx context.Context) error {
+		// The store is there if it can say that it does not have something.
+		if _, err := store.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		return nil
+	}}
+	if o.serve {
+		config.Public = store
+	}
+	return refserver.New(config)
+}
+
+// serve works tasks and answers requests until ctx ends. The updater stops last, so that what a request in flight still accepts is worked.
+func serve(ctx context.Context, server *refserver.Server, listener net.Listener, updater *tufupdate.Updater, log *slog.Logger) error {
+	ctx, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	worked := make(chan error, 1)
+	go func() {
+		err := updater.Run(work)
+		if err == nil && work.Err() == nil {
+			err = errors.New("the updater stopped by itself")
+		}
+		worked <- err
+		stopServing() // without a worker nothing should be accepted
+	}()
+	err := server.Serve(ctx, listener)
+	log.Info("finishing the tasks accepted")
+	stopWork()
+	err = errors.Join(err, <-worked)
+	log.Info("stopped")
+	return err
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/internal/refserver"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+const testSecret = "0123456789abcdef0123456789abcdef"
+
+func environment(name string) string {
+	if name == secretEnv {
+		return testSecret
+	}
+	return ""
+}
+
+func nothing(string) string { return "" }
+
+func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		args   []string
+		getenv func(string) string
+		want   string
+	}{
+		{"no flags", nil, environment, "-store is missing"},
+		{"no keys", []string{"-store", "mem://"}, environment, "-keys is missing"},
+		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x"}, nothing, secretEnv},
+		{"unknown flag", []string{"-nope"}, environment, "nope"},
+		{"an argument", []string{"-demo", "x"}, environment, `unexpected argument "x"`},
+		{"keys of its own for the demo", []string{"-demo", "-keys", "x"}, nothing, "-keys cannot be combined with -demo"},
+		{"tokens of its own for the demo", []string{"-demo", "-jwks", "x"}, nothing, "-jwks cannot be combined with -demo"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := run(t.Context(), tc.args, tc.getenv, io.Discard, io.Discard)
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
+	keys := t.TempDir()
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"unknown store", []string{"-store", "nope://", "-keys", keys}, "nope"},
+		{"no folder of keys", []string{"-store", "mem://", "-keys", filepath.Join(keys, "x")}, "keys"},
+		{"no folder of roots", []string{"-store", "mem://", "-keys", keys, "-roots", filepath.Join(keys, "x")}, "trusted roots"},
+		{"no key set", []string{"-store", "mem://", "-keys", keys, "-jwks", filepath.Join(keys, "x")}, "JWKS"},
+		{"algorithm none", []string{"-store", "mem://", "-keys", keys, "-jwt-alg", "none"}, `"none"`},
+		{"no such address", []string{"-store", "mem://", "-keys", keys, "-listen", "127.0.0.1:no"}, "listen"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := run(t.Context(), tc.args, environment, io.Discard, io.Discard)
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	var usage strings.Builder
+	require.NoError(t, run(t.Context(), []string{"-help"}, nothing, io.Discard, &usage))
+	assert.Contains(t, usage.String(), "-store")
+}
+
+// start runs the server until stop is called, which returns what run returned. The URL is where it serves.
+func start(t *testing.T, args ...string) (url string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	logged, log := io.Pipe()
+	result := make(chan error, 1)
+	go func() {
+		result <- run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), environment, io.Discard, log)
+		log.Close()
+	}()
+	var before strings.Builder
+	address := regexp.MustCompile(`msg=serving address=(\S+)`)
+	lines := bufio.NewScanner(logged)
+	for url == "" {
+		if !lines.Scan() {
+			t.Fatalf("it did not start: %v\n%s", <-result, &before)
+		}
+		before.WriteString(lines.Text() + "\n")
+		if match := address.FindStringSubmatch(lines.Text()); match != nil {
+			url = "http://" + match[1]
+		}
+	}
+	drained := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, logged)
+		close(drained)
+	}()
+	stop = func() error {
+		cancel()
+		<-drained
+		return <-result
+	}
+	return url, stop
+}
+
+// call sends a request without a body, with an admin's token of the owner.
+func call(t *testing.T, owner string, secret []byte, method, url string) (status int, body string) {
+	t.Helper()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"username": owner, "role": "admin", "exp": time.Now().Add(time.Hour).Unix(),
+	}).SignedString(secret)
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(data)
+}
+
+func TestItServesUntilItIsToldToStop(t *testing.T) {
+	url, stop := start(t, "-store", "mem://", "-keys", t.TempDir(), "-serve")
+	status, _ := call(t, "acme", []byte(testSecret), http.MethodGet, url+"/readyz")
+	assert.Equal(t, http.StatusOK, status)
+	status, body := call(t, "acme", []byte(testSecret), http.MethodPost, url+"/tuf/v1/metadata/online?appName=acme/desktop")
+	assert.Equal(t, http.StatusNotFound, status)
+	assert.Contains(t, body, "not bootstrapped")
+	status, _ = call(t, "acme", []byte(testSecret), http.MethodGet, url+"/tuf_metadata/acme/desktop/timestamp.json")
+	assert.Equal(t, http.StatusNotFound, status)
+	require.NoError(t, stop())
+	_, err := http.Get(url + "/healthz")
+	require.Error(t, err)
+}
+
+func TestDemoRollsAndIsThereAgainAfterARestart(t *testing.T) {
+	t.Chdir(t.TempDir())
+	url, stop := start(t, "-demo")
+	secret, err := os.ReadFile(demoSecret)
+	require.NoError(t, err)
+	status, body := call(t, demoOwner, secret, http.MethodPost, url+"/tuf/v1/metadata/online?appName="+demoApp)
+	require.Equal(t, http.StatusOK, status, body)
+	var accepted struct {
+		Data struct {
+			TaskID string `json:"task_id"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &accepted))
+	ended := regexp.MustCompile(`"state":"(SUCCESS|FAILURE)"`)
+	for !ended.MatchString(body) {
+		status, body = call(t, demoOwner, secret, http.MethodGet, url+"/tuf/v1/task?task_id="+accepted.Data.TaskID)
+		require.Equal(t, http.StatusOK, status, body)
+	}
+	assert.Contains(t, body, `"versions":{"snapshot":2,"targets":2,"timestamp":2}`)
+	require.NoError(t, stop())
+
+	url, stop = start(t, "-demo")
+	status, body = call(t, demoOwner, secret, http.MethodGet, url+"/tuf/v1/status?appName="+demoApp)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, body, `{"role":"timestamp","version":2,`)
+	status, _ = call(t, demoOwner, secret, http.MethodGet, url+"/tuf_metadata/"+demoApp+"/2.snapshot.json")
+	assert.Equal(t, http.StatusOK, status)
+	require.NoError(t, stop())
+
+	err = run(t.Context(), []string{"-demo", "-store", "mem://"}, nothing, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "another store")
+}
+
+func TestPinnedRoots(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "outside.json")
+	require.NoError(t, os.WriteFile(outside, []byte("outside"), 0o600))
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "acme", "desktop"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop.json"), []byte("root"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop", "beta.json"), []byte("beta"), 0o600))
+	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "acme", "link.json")))
+	roots, err := pinnedRoots(dir)
+	require.NoError(t, err)
+
+	for app, want := range map[string]string{"acme/desktop": "root", "acme/desktop/beta": "beta"} {
+		data, err := roots(t.Context(), app)
+		require.NoError(t, err)
+		assert.Equal(t, want, string(data))
+	}
+	_, err = roots(t.Context(), "acme/other")
+	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped, "an app without a pinned root is not trusted at first sight")
+	_, err = roots(t.Context(), "acme/link")
+	require.Error(t, err, "a link does not lead out of the folder")
+	_, err = roots(t.Context(), "../acme/desktop")
+	require.Error(t, err)
+}
+
+func TestDemoKeepsItsSecret(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var first, second options
+	require.NoError(t, useDemo(&first))
+	require.NoError(t, useDemo(&second))
+	assert.Equal(t, first, second)
+	assert.GreaterOrEqual(t, len(first.token.Secret), refserver.MinSecret)
+	info, err := os.Stat(demoSecret)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestDemoStoreCanBeAnother(t *testing.T) {
+	t.Chdir(t.TempDir())
+	o := options{store: "mem://"}
+	require.NoError(t, useDemo(&o))
+	assert.Equal(t, "mem://", o.store)
+	assert.NoDirExists(t, demoFiles)
+}
+
+func TestDemoExplainsWithATokenThatIsValid(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, explainDemo(&out, "127.0.0.1:9000", []byte(testSecret)))
+	token := regexp.MustCompile(`TOKEN=(\S+)`).FindStringSubmatch(out.String())
+	require.NotNil(t, token)
+	auth, err := refserver.NewAuthenticator(t.Context(), refserver.TokenConfig{Secret: []byte(testSecret), AdminClaim: "role=admin"})
+	require.NoError(t, err)
+	who, err := auth.Authenticate(&http.Request{Header: http.Header{"Authorization": {"Bearer " + token[1]}}})
+	require.NoError(t, err)
+	assert.Equal(t, refserver.Identity{Owner: demoOwner, Admin: true}, who)
+	assert.Contains(t, out.String(), "http://127.0.0.1:9000/tuf/v1/metadata/online?appName="+demoApp)
+	assert.Contains(t, out.String(), "http://127.0.0.1:9000/tuf_metadata/"+demoApp+"/")
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/tufonline/tufonline/internal/refserver"
+)
+
+// secretEnv is the environment variable with the secret of HMAC tokens; flags can be seen by others on the machine.
+const secretEnv = "TUF_JWT_SECRET"
+
+// options is what flags and environment say.
+type options struct {
+	help   bool // usage was asked for and has been printed
+	listen string
+	store  string
+	keys   string
+	roots  string
+	serve  bool
+	demo   bool
+	token  refserver.TokenConfig
+}
+
+// parseOptions reads the flags and the environment. Usage and errors about flags are written to stderr.
+func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("server", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.listen, "listen", "127.0.0.1:9000", "`address` to listen on")
+	fs.StringVar(&o.store, "store", "", "`URL` of the store, such as file:///srv/tuf or s3://bucket?prefix=tuf_metadata/")
+	fs.StringVar(&o.keys, "keys", "", "`folder` of the online private keys")
+	fs.StringVar(&o.roots, "roots", "",
+		"`folder` of the roots to trust, <owner>/<app>.json for each app; without it the first root seen of an app is trusted")
+	fs.BoolVar(&o.serve, "serve", false, "serve the store's files to TUF clients, under /tuf_metadata/")
+	fs.BoolVar(&o.demo, "demo", false, "make a repository in the folder "+demoDir+" unless there is one, and serve it; needs no other flag")
+	fs.StringVar(&o.token.JWKS, "jwks", "", "`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
+	fs.StringVar(&o.token.Algorithm, "jwt-alg", "", "the `algorithm` of tokens (default HS256 with a secret, RS256 with -jwks)")
+	fs.StringVar(&o.token.Issuer, "jwt-issuer", "", "`issuer` that tokens have to name")
+	fs.StringVar(&o.token.Audience, "jwt-audience", "", "`audience` that tokens have to name")
+	fs.StringVar(&o.token.AdminClaim, "admin-claim", "role=admin",
+		"`claim=value` that an admin's token has; empty: every valid token is an admin's")
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return options{help: true}, nil
+	} else if err != nil {
+		return options{}, err
+	}
+	if fs.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if o.demo {
+		return o, onlyWithDemo(fs)
+	}
+	switch {
+	case o.store == "":
+		return options{}, errors.New("-store is missing")
+	case o.keys == "":
+		return options{}, errors.New("-keys is missing")
+	}
+	if o.token.JWKS == "" {
+		o.token.Secret = []byte(getenv(secretEnv))
+		if len(o.token.Secret) == 0 {
+			return options{}, fmt.Errorf("tokens need $%s or -jwks to be verified with", secretEnv)
+		}
+	}
+	return o, nil
+}
+
+// onlyWithDemo returns an error for a flag that -demo decides itself.
+func onlyWithDemo(fs *flag.FlagSet) (err error) {
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "demo", "listen", "store", "serve":
+		default:
+			err = fmt.Errorf("-%s cannot be combined with -demo", f.Name)
+		}
+	})
+	return err
+}

@@ -1,0 +1,197 @@
+package refserver
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// isoTime is ISO 8601 with microseconds and a numeric offset, for UTC too.
+const isoTime = "2006-01-02T15:04:05.000000-07:00"
+
+func iso(t time.Time) string { return t.UTC().Format(isoTime) }
+
+// A success is the body of every answer of the API that is not a refusal.
+type success[T any] struct {
+	Data    T      `json:"data"`
+	Message string `json:"message"`
+}
+
+// admin returns the owner for whom the request's token speaks, provided that it is an admin's.
+func (s *Server) admin(r *http.Request) (owner string, err error) {
+	who, err := s.auth.Authenticate(r)
+	if err != nil {
+		return "", &refusal{http.StatusUnauthorized, "no valid token", err}
+	}
+	if !who.Admin {
+		return "", &refusal{status: http.StatusForbidden, why: "token is not an admin's"}
+	}
+	return who.Owner, nil
+}
+
+func errNotOwner() error {
+	return &refusal{status: http.StatusForbidden, why: "app belongs to another owner"}
+}
+
+type acceptance struct {
+	TaskID     string `json:"task_id"`
+	LastUpdate string `json:"last_update"` // when it was accepted
+}
+
+// forceOnline accepts an update of an app's online roles, which happens in the background.
+func (s *Server) forceOnline(w *response, r *http.Request) error {
+	owner, err := s.admin(r)
+	if err != nil {
+		return err
+	}
+	app, appOwner, err := appParam(r)
+	if err != nil {
+		return err
+	}
+	w.app = app
+	roles, err := rolesBody(w, r)
+	if err != nil {
+		return err
+	}
+	if appOwner != owner {
+		return errNotOwner()
+	}
+	task, err := s.updater.ForceOnline(r.Context(), app, roles)
+	if err != nil {
+		return err
+	}
+	w.task = task.ID
+	writeJSON(w, http.StatusOK, success[acceptance]{
+		Data:    acceptance{TaskID: task.ID, LastUpdate: iso(task.Created)},
+		Message: "Force online metadata update accepted.",
+	})
+	return nil
+}
+
+type taskData struct {
+	TaskID string      `json:"task_id"`
+	State  tasks.State `json:"state"`
+	Result *taskResult `json:"result,omitempty"` // nil until the task has ended
+}
+
+type taskResult struct {
+	Message    string      `json:"message"`
+	Status     bool        `json:"status"` // true on success
+	Task       string      `json:"task"`
+	LastUpdate string      `json:"last_update"`
+	Error      string      `json:"error,omitempty"`
+	Details    taskDetails `json:"details"`
+}
+
+type taskDetails struct {
+	UpdatedRoles []string         `json:"updated_roles"`
+	Versions     map[string]int64 `json:"versions"`
+	Warnings     []string         `json:"warnings,omitempty"`
+}
+
+// taskState says how far a task is and what became of it. That a task belongs to another owner is answered as if there were none.
+func (s *Server) taskState(w *response, r *http.Request) error {
+	owner, err := s.admin(r)
+	if err != nil {
+		return err
+	}
+	value, err := param(r, "task_id")
+	if err != nil {
+		return err
+	}
+	notFound := &refusal{status: http.StatusNotFound, why: "no such task"}
+	id, err := uuid.Parse(value)
+	if err != nil || len(value) != len(id.String()) { // Parse takes other notations too
+		return notFound
+	}
+	w.task = id.String()
+	task, err := s.updater.Task(r.Context(), id.String())
+	if errors.Is(err, tasks.ErrNotFound) {
+		return notFound
+	}
+	if err != nil {
+		return err
+	}
+	w.app = task.App
+	if ownerOf(task.App) != owner {
+		return notFound
+	}
+	writeJSON(w, http.StatusOK, success[taskData]{
+		Data:    taskData{TaskID: task.ID, State: task.State, Result: resultOf(task)},
+		Message: "Task state.",
+	})
+	return nil
+}
+
+// resultOf returns what became of a task, nil if it has not ended.
+func resultOf(task tasks.Task) *taskResult {
+	if !task.State.Ended() {
+		return nil
+	}
+	result := &taskResult{
+		Message:    "Online metadata updated.",
+		Status:     task.State == tasks.StateSuccess,
+		Task:       "force_online_metadata_update",
+		LastUpdate: iso(task.Updated),
+		Error:      task.Result.Error,
+		Details:    taskDetails{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings},
+	}
+	if !result.Status {
+		result.Message = "Online metadata update failed."
+	}
+	if result.Details.UpdatedRoles == nil {
+		result.Details.UpdatedRoles = []string{}
+	}
+	if result.Details.Versions == nil {
+		result.Details.Versions = map[string]int64{}
+	}
+	return result
+}
+
+// A statusData is a tufupdate.Status whose roles also say how long they last.
+type statusData struct {
+	tufupdate.Status
+	Roles []roleStatus `json:"roles"`
+}
+
+type roleStatus struct {
+	tufupdate.RoleStatus
+	ExpiresIn *int64 `json:"expires_in,omitempty"` // seconds, negative once expired; absent if it could not be read
+}
+
+// repositoryStatus says what an app's published repository looks like.
+func (s *Server) repositoryStatus(w *response, r *http.Request) error {
+	owner, err := s.admin(r)
+	if err != nil {
+		return err
+	}
+	app, appOwner, err := appParam(r)
+	if err != nil {
+		return err
+	}
+	w.app = app
+	if appOwner != owner {
+		return errNotOwner()
+	}
+	status, err := s.updater.Status(r.Context(), app)
+	if err != nil {
+		return err
+	}
+	data := statusData{Status: status, Roles: []roleStatus{}}
+	now := time.Now()
+	for _, role := range status.Roles {
+		line := roleStatus{RoleStatus: role}
+		if !role.Expires.IsZero() {
+			seconds := role.Expires.Unix() - now.Unix()
+			line.ExpiresIn = &seconds
+		}
+		data.Roles = append(data.Roles, line)
+	}
+	writeJSON(w, http.StatusOK, success[statusData]{Data: data, Message: "Repository status."})
+	return nil
+}

@@ -1,0 +1,128 @@
+package refserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/tufonline/tufonline/storage"
+)
+
+// A handler answers a request, or returns why not before it has written anything.
+type handler func(w *response, r *http.Request) error
+
+// route registers h for method (and HEAD beside GET) on path. refused is the message of all its refusals.
+func (s *Server) route(method, path, refused string, h handler) {
+	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) { s.handle(w, r, refused, h) })
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		s.handle(w, r, refused, func(w *response, _ *http.Request) error {
+			allow := method
+			if method == http.MethodGet {
+				allow += ", " + http.MethodHead
+			}
+			w.Header().Set("Allow", allow)
+			return &refusal{status: http.StatusMethodNotAllowed, why: "method not allowed"}
+		})
+	})
+}
+
+func (s *Server) noSuchPath(w http.ResponseWriter, r *http.Request) {
+	s.handle(w, r, "Not found.", func(*response, *http.Request) error {
+		return &refusal{status: http.StatusNotFound, why: "no such path"}
+	})
+}
+
+// handle runs h with a time limit, answers its error, and logs what was done, but neither headers, query nor body: they hold secrets.
+func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string, h handler) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
+	defer cancel()
+	w := &response{ResponseWriter: rw}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", storage.CacheNever)
+
+	err := catch(h, w, r.WithContext(ctx))
+	if err != nil {
+		w.refuse(refused, err)
+	}
+
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", w.status),
+		slog.Duration("duration", time.Since(start)),
+	}
+	if w.app != "" {
+		attrs = append(attrs, slog.String("app", w.app))
+	}
+	if w.task != "" {
+		attrs = append(attrs, slog.String("task", w.task))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if w.status >= 500 && r.Context().Err() == nil { // a client that went away is no failure of ours
+		level = slog.LevelError
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// catch runs h and returns a panic as an error.
+func catch(h handler, w *response, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &refusal{http.StatusInternalServerError, "internal error", fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return h(w, r)
+}
+
+// A response is the answer to one request, with what the log says about it.
+type response struct {
+	http.ResponseWriter
+	status    int // 0 until the header is written
+	app, task string
+}
+
+func (w *response) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// refuse answers err. A bad request is told what is wrong with it; all other refusals also say what did not happen.
+func (w *response) refuse(refused string, err error) {
+	if w.status != 0 {
+		return // it panicked halfway: the client sees an answer that is cut off
+	}
+	body := struct {
+		Message string `json:"message,omitempty"`
+		Error   string `json:"error"`
+	}{Message: refused}
+	answer := answerTo(err)
+	body.Error = answer.why
+	switch answer.status {
+	case http.StatusBadRequest:
+		body.Message = ""
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	writeJSON(w, answer.status, body)
+}
+
+// writeJSON answers with body, which is of a type that always marshals.
+func writeJSON[T any](w http.ResponseWriter, status int, body T) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(fmt.Sprintf("marshaling %T: %v", body, err))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // fails only if the client is gone
+}
