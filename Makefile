@@ -1,0 +1,40 @@
+# Made for a plain Debian machine with Go and git: what else a target needs, it installs or builds by itself.
+
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BIN           := $(CURDIR)/.cache/bin
+FUZZTIME      ?= 30s
+
+.PHONY: test lint fmt fuzz bench deps
+
+# All tests with the race detector, also those against real servers and foreign clients, none of which is skipped here.
+test: deps
+	go test -race ./...
+	cd integration && TUF_TEST_REQUIRE=1 go test -race ./...
+
+# The linters of .golangci.yml, which hold the import arrows too, on both modules.
+lint:
+	GOBIN=$(BIN) go install $(GOLANGCI_LINT)
+	$(BIN)/golangci-lint run ./...
+	cd integration && $(BIN)/golangci-lint run ./...
+
+fmt:
+	gofmt -w .
+
+# Each fuzz target for FUZZTIME, one after the other.
+fuzz:
+	@set -e; for package in $$(go list ./...); do \
+		listed=$$(go test -list '^Fuzz' $$package); \
+		for target in $$(echo "$$listed" | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# The race detector needs a C compiler, the foreign clients Node.
+deps:
+	@if ! { command -v gcc && command -v npm; } >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev nodejs npm; \
+	fi
