@@ -59,7 +59,7 @@ func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
 			}
 			return tasks.Result{Roles: roles}, nil
 		})
-		go c.do(t.Context(), "app", []string{"first"})
+		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}) }()
 		synctest.Wait()
 		var group sync.WaitGroup
 		for range 3 {
@@ -86,7 +86,7 @@ func TestAppsDoNotWaitForOneAnother(t *testing.T) {
 			}
 			return tasks.Result{}, nil
 		})
-		go c.do(t.Context(), "slow", []string{"timestamp"})
+		go func() { _, _ = c.do(t.Context(), "slow", []string{"timestamp"}) }()
 		synctest.Wait()
 		_, err := c.do(t.Context(), "quick", []string{"timestamp"})
 		require.NoError(t, err)
@@ -104,8 +104,8 @@ func TestARollEndsWhenAllWhoWaitHaveLeft(t *testing.T) {
 		})
 		first, leaveFirst := context.WithCancel(t.Context())
 		second, leaveSecond := context.WithCancel(t.Context())
-		go c.do(first, "app", []string{"timestamp"})
-		go c.do(second, "app", []string{"timestamp"})
+		go func() { _, _ = c.do(first, "app", []string{"timestamp"}) }()
+		go func() { _, _ = c.do(second, "app", []string{"timestamp"}) }()
 		synctest.Wait()
 		leaveFirst()
 		synctest.Wait()

@@ -56,6 +56,7 @@ type Settings struct {
 // A TargetsMode says where the keys of an app's targets role are.
 type TargetsMode int
 
+// Where the keys of targets are.
 const (
 	TargetsByKeys  TargetsMode = iota // online if the key provider holds a threshold
 	TargetsOnline                     // online: missing keys are an error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -183,8 +184,7 @@ func (t *tree) readDocument(ctx context.Context, role string, version int64) (*f
 
 // untrusted tells an error that lies in what the store holds from a failure to read it.
 func untrusted(err error) (problem, failure error) {
-	var verification *VerificationError
-	if errors.As(err, &verification) {
+	if _, ok := errors.AsType[*VerificationError](err); ok {
 		return err, nil
 	}
 	return nil, err
@@ -220,8 +220,7 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 	if len(n.candidates) > 0 && n.candidates[0].Version() == n.listed {
 		listed, _ = tufmeta.ParseDelegations(n.candidates[0].Document) // an error comes up below
 	}
-	for i := len(n.candidates) - 1; i >= 0; i-- {
-		d := n.candidates[i]
+	for _, d := range slices.Backward(n.candidates) {
 		fresh := d.Version() > n.listed
 		children, err := t.delegated(ctx, n, d, fresh, listed)
 		if problem, err := untrusted(err); err != nil {

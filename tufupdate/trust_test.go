@@ -172,7 +172,7 @@ func TestRequestsAreRefused(t *testing.T) {
 		want    error
 	}{
 		"app outside":             {app: "../app", want: tufupdate.ErrInvalidApp},
-		"app without a name":      {app: "", want: tufupdate.ErrInvalidApp},
+		"app without a name":      {app: "/", want: tufupdate.ErrInvalidApp},
 		"hidden app":              {app: "acme/.app", want: tufupdate.ErrInvalidApp},
 		"app with a double slash": {app: "acme//app", want: tufupdate.ErrInvalidApp},
 		"app that is not there":   {app: "acme/other", want: tufupdate.ErrNotBootstrapped},
@@ -186,11 +186,12 @@ func TestRequestsAreRefused(t *testing.T) {
 			want: tufupdate.ErrTargetsOffline},
 		"targets online without a key": {offline: []string{"targets"}, change: settings(tufupdate.Settings{Targets: tufupdate.TargetsOnline}),
 			roles: []string{"targets"}, want: tufupdate.ErrNoKey},
-		"delegated role offline": {roles: []string{"inner"}, offline: []string{"inner"}, options: testrepo.Options{Delegation: nested}, want: tufupdate.ErrNoKey},
-		"no snapshot key":        {offline: []string{"snapshot"}, want: tufupdate.ErrNoKey},
-		"no timestamp key":       {roles: []string{"timestamp"}, offline: []string{"timestamp"}, want: tufupdate.ErrNoKey},
-		"not ready":              {change: settings(tufupdate.Settings{NotReady: "bootstrap is under way"}), want: tufupdate.ErrNotBootstrapped},
-		"root has expired":       {options: testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-day)}}, want: tufupdate.ErrRootExpired},
+		"delegated role offline": {roles: []string{"inner"}, offline: []string{"inner"}, options: testrepo.Options{Delegation: nested},
+			want: tufupdate.ErrNoKey},
+		"no snapshot key":  {offline: []string{"snapshot"}, want: tufupdate.ErrNoKey},
+		"no timestamp key": {roles: []string{"timestamp"}, offline: []string{"timestamp"}, want: tufupdate.ErrNoKey},
+		"not ready":        {change: settings(tufupdate.Settings{NotReady: "bootstrap is under way"}), want: tufupdate.ErrNotBootstrapped},
+		"root has expired": {options: testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-day)}}, want: tufupdate.ErrRootExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -202,7 +203,7 @@ func TestRequestsAreRefused(t *testing.T) {
 			}
 			u := newUpdater(t, repo, provider, change)
 			app := test.app
-			if test.want != tufupdate.ErrInvalidApp && app == "" {
+			if app == "" {
 				app = repo.App
 			}
 			before := files(t, repo)
@@ -214,6 +215,10 @@ func TestRequestsAreRefused(t *testing.T) {
 			assert.Equal(t, before, files(t, repo))
 		})
 	}
+}
+
+func TestAnEmptyNameIsNoApp(t *testing.T) {
+	assert.ErrorIs(t, tufupdate.CheckApp(""), tufupdate.ErrInvalidApp)
 }
 
 func settings(s tufupdate.Settings) func(*tufupdate.Config) {
@@ -255,8 +260,8 @@ func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
 			c.Roots = func(context.Context, string) ([]byte, error) { return root, nil }
 		}
 	}
-	refused(t, newUpdater(t, repo, provider, pin(stranger.Root)), repo, provider)
-	refused(t, newUpdater(t, repo, provider, pin([]byte("{}"))), repo, provider)
+	require.Error(t, refused(t, newUpdater(t, repo, provider, pin(stranger.Root)), repo, provider))
+	require.Error(t, refused(t, newUpdater(t, repo, provider, pin([]byte("{}"))), repo, provider))
 	roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
 }
 

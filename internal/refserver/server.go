@@ -143,6 +143,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		s.log.Warn("requests did not finish within the grace period and were cut off", "grace", s.grace, "error", err)
 		_ = server.Close() // it is over: an error would say that a connection was gone already
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving on %s: %w", ln.Addr(), err)
+	}
 	return nil
 }

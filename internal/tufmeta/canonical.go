@@ -298,20 +298,15 @@ func (c *canonicalizer) number() error {
 	return nil
 }
 
-// plain marks the bytes that stand in a string as themselves, in JSON and in canonical JSON alike.
-var plain = func() (t [256]bool) {
-	for i := 0x20; i < len(t); i++ {
-		t[i] = i != '"' && i != '\\'
-	}
-	return t
-}()
+// plain reports whether a byte stands in a string as itself, in JSON and in canonical JSON alike.
+func plain(b byte) bool { return b >= 0x20 && b != '"' && b != '\\' }
 
 func (c *canonicalizer) string() error {
 	c.pos++
 	c.out = append(c.out, '"')
 	for {
 		run := c.pos
-		for c.pos < len(c.src) && plain[c.src[c.pos]] {
+		for c.pos < len(c.src) && plain(c.src[c.pos]) {
 			c.pos++
 		}
 		c.out = append(c.out, c.src[run:c.pos]...)

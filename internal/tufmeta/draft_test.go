@@ -86,7 +86,8 @@ var expires = time.Date(2041, 2, 3, 4, 5, 6, 789, time.FixedZone("", 3600))
 // TUF checklist 1 and 5.
 func TestAnyLayoutIsKept(t *testing.T) {
 	o := newOnline(t)
-	const body = "{ \"x-first\" : {\"z\":1,\"a\":\"\\u00fc\\/\"},\n\t\"version\":7, \"targets\" :{ }, \"_type\":\"targets\" ,\"expires\" : \"2030-01-01T00:00:00Z\",\"spec_version\":\"1.0\"}"
+	const body = `{ "x-first" : {"z":1,"a":"\u00fc\/"},
+	"version":7, "targets" :{ }, "_type":"targets" ,"expires" : "2030-01-01T00:00:00Z","spec_version":"1.0"}`
 	for name, layout := range map[string]string{
 		"signatures first":  plainLayout,
 		"signatures last":   "\n{ \"signed\" : BODY ,\r\n\"signatures\":[ SIGS\n] , \"x-more\": [] }\n",
@@ -238,6 +239,8 @@ func TestWhatASignerReturnsIsChecked(t *testing.T) {
 	role := v.Role()
 	other := newOnline(t)
 	own := o.private.Public()
+	others := func(m []byte) ([]byte, error) { return other.sign(m), nil }
+	elsewhere := func([]byte) ([]byte, error) { return o.sign([]byte("x")), nil }
 	for name, test := range map[string]struct {
 		signer *liar
 		want   string
@@ -245,8 +248,8 @@ func TestWhatASignerReturnsIsChecked(t *testing.T) {
 	}{
 		"another public key":     {&liar{public: other.private.Public()}, "another public key than is declared", 0},
 		"no public key":          {&liar{}, "another public key than is declared", 0},
-		"another key's":          {&liar{public: own, answer: func(m []byte) ([]byte, error) { return other.sign(m), nil }}, "signature is not the key's", 1},
-		"of something else":      {&liar{public: own, answer: func([]byte) ([]byte, error) { return o.sign([]byte("x")), nil }}, "signature is not the key's", 1},
+		"another key's":          {&liar{public: own, answer: others}, "signature is not the key's", 1},
+		"of something else":      {&liar{public: own, answer: elsewhere}, "signature is not the key's", 1},
 		"nothing":                {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, nil }}, "signature is not the key's", 1},
 		"an error, with a cause": {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, io.ErrClosedPipe }}, io.ErrClosedPipe.Error(), 1},
 	} {

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -222,9 +223,7 @@ func TestDocumentsWithoutSenseAreRefusedWithTheirPlace(t *testing.T) {
 	}
 	change := func(body object, name string, value any) object {
 		changed := object{}
-		for k, v := range body {
-			changed[k] = v
-		}
+		maps.Copy(changed, body)
 		if value == "none" {
 			delete(changed, name)
 		} else {
@@ -328,7 +327,7 @@ func TestDelegations(t *testing.T) {
 		assert.Nil(t, ds.Role(fmt.Sprintf("bin-%x", uint64(1)<<bits)), "one too many")
 		assert.Nil(t, ds.Role(strings.ToUpper(last)))
 		assert.Nil(t, ds.Role("bin"))
-		assert.EqualValues(t, uint64(1)<<bits, ds.Len())
+		assert.Equal(t, uint64(1)<<bits, ds.Len())
 	}
 	for _, bits := range []int{0, -1, 33} {
 		_, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits, "name_prefix": "bin"})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
@@ -93,7 +94,7 @@ func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verifi
 		return nil, err
 	}
 	base := d.base.Document
-	edits := append(d.edits[:len(d.edits):len(d.edits)], edit{base.signatures, layout(base.signatures.of(base.raw), held, sigs)})
+	edits := append(slices.Clip(d.edits), edit{base.signatures, layout(base.signatures.of(base.raw), held, sigs)})
 	signed, err := Parse(splice(base.raw, edits))
 	if err != nil {
 		return nil, fmt.Errorf("after signing: %w", err)
