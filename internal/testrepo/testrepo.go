@@ -23,6 +23,8 @@ type Options struct {
 	Unknown      bool   // fields that nobody knows, in every object
 	Hashes       bool   // snapshot and timestamp list lengths and hashes
 
+	ExpiryPeriod int // x-tuf-on-ci-expiry-period in days, for the top-level roles; 0: none
+
 	Keys       map[string]string    // the kind of key by role
 	Threshold  map[string]int       // by role
 	Expires    map[string]time.Time // by role; default in ten days
@@ -119,6 +121,9 @@ func (r *Repo) buildRoot(t testing.TB) {
 		r.root.Signed.Roles[role].Threshold = r.threshold(role)
 		if r.options.Unknown {
 			r.root.Signed.Roles[role].UnrecognizedFields = unknown("role " + role)
+		}
+		if days := r.options.ExpiryPeriod; days != 0 {
+			r.root.Signed.Roles[role].UnrecognizedFields = map[string]any{"x-tuf-on-ci-expiry-period": days}
 		}
 	}
 	if r.options.Unknown {

@@ -1,0 +1,170 @@
+package tufupdate_test
+
+import (
+	"context"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/storagetest"
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// run runs the updater, and returns what stops it and waits until it has.
+func run(t *testing.T, u *tufupdate.Updater) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- u.Run(ctx) }()
+	return func() {
+		cancel()
+		require.NoError(t, <-done)
+	}
+}
+
+func TestATaskSaysWhatBecameOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		u := newUpdater(t, repo, repo.Provider(t))
+		accepted, err := u.ForceOnline(t.Context(), repo.App, nil)
+		require.NoError(t, err)
+		require.NoError(t, uuid.Validate(accepted.ID))
+		assert.Equal(t, tasks.StatePending, accepted.State)
+		waiting, err := u.Task(t.Context(), accepted.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tasks.StatePending, waiting.State, "nobody works yet")
+
+		defer run(t, u)()
+		task, err := u.Wait(t.Context(), accepted.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tasks.StateSuccess, task.State)
+		assert.Equal(t, []string{"targets", "snapshot", "timestamp"}, task.Result.Roles)
+		assert.Equal(t, map[string]int64{"targets": 2, "snapshot": 2, "timestamp": 2}, task.Result.Versions)
+
+		repo.Overwrite(t, repo.File("targets", 2), repo.Read(t, repo.File("targets", 1)))
+		accepted, err = u.ForceOnline(t.Context(), repo.App, nil)
+		require.NoError(t, err)
+		task, err = u.Wait(t.Context(), accepted.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tasks.StateFailure, task.State)
+		assert.Contains(t, task.Result.Error, "role targets version 1 (acme/app/2.targets.json) does not verify")
+	})
+}
+
+func TestABadUploadIsAWarningOfTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		_, err := repo.Store.Create(t.Context(), repo.File("targets", 2), []byte("half"))
+		require.NoError(t, err)
+		u := newUpdater(t, repo, repo.Provider(t, "targets"))
+		defer run(t, u)()
+		accepted, err := u.ForceOnline(t.Context(), repo.App, nil)
+		require.NoError(t, err)
+		task, err := u.Wait(t.Context(), accepted.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tasks.StateSuccess, task.State)
+		require.Len(t, task.Result.Warnings, 1)
+		assert.Contains(t, task.Result.Warnings[0], "2.targets.json")
+	})
+}
+
+func TestTooMuchWorkIsRefused(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+		c.Tasks = tasks.NewMemory(tasks.MemoryOptions{Capacity: 1})
+	})
+	_, err := u.ForceOnline(t.Context(), repo.App, nil)
+	require.NoError(t, err)
+	_, err = u.ForceOnline(t.Context(), repo.App, nil)
+	require.ErrorIs(t, err, tasks.ErrFull)
+}
+
+func TestAfterTheStopNothingIsAcceptedAndWhatWasIsFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		slow := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
+			time.Sleep(time.Minute)
+			return storagetest.Fault{}
+		})
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
+		stop := run(t, u)
+		accepted, err := u.ForceOnline(t.Context(), repo.App, nil)
+		require.NoError(t, err)
+		stop()
+		task, err := u.Task(t.Context(), accepted.ID)
+		require.NoError(t, err)
+		assert.Equal(t, tasks.StateSuccess, task.State)
+		_, err = u.ForceOnline(t.Context(), repo.App, nil)
+		require.ErrorIs(t, err, tufupdate.ErrStopped)
+	})
+}
+
+func TestARollThatHangsEndsWithItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		hang := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Hang: true} })
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store, c.RollTimeout = hang, time.Minute })
+		_, err := u.Roll(t.Context(), repo.App, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// TUF checklist 5, and what decides: the settings, the repository's own field, the defaults.
+func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, test := range map[string]struct {
+		settings map[string]time.Duration
+		period   int
+		want     map[string]time.Duration
+	}{
+		"defaults": {nil, 0, map[string]time.Duration{"timestamp": day, "snapshot": 7 * day, "targets": 90 * day, "bin-0": 90 * day}},
+		"the repository's field": {nil, 3, map[string]time.Duration{
+			"timestamp": 3 * day, "snapshot": 3 * day, "targets": 3 * day, "bin-0": 90 * day,
+		}},
+		"the settings": {map[string]time.Duration{"timestamp": time.Hour, "targets": 2 * day, "bin": 5 * day, "bin-1": 6 * day}, 3,
+			map[string]time.Duration{"timestamp": time.Hour, "snapshot": 3 * day, "targets": 2 * day, "bin-0": 5 * day, "bin-1": 6 * day}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(1234567 * time.Nanosecond) // no whole second
+				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 1, ExpiryPeriod: test.period})
+				u := newUpdater(t, repo, repo.Provider(t), settings(tufupdate.Settings{Validity: test.settings}))
+				roll(t, u, repo, "targets", "bin")
+				roles, _ := status(t, u, repo)
+				for role, want := range test.want {
+					assert.Equal(t, time.Now().Add(want).UTC().Truncate(time.Second), roles[role].Expires, role)
+				}
+			})
+		})
+	}
+}
+
+func logTo(w io.Writer) func(*tufupdate.Config) {
+	return func(c *tufupdate.Config) { c.Logger = slog.New(slog.NewTextHandler(w, nil)) }
+}
+
+func TestNoLogHoldsASignatureOrAKey(t *testing.T) {
+	var log strings.Builder
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	u := newUpdater(t, repo, repo.Provider(t), logTo(&log))
+	result := roll(t, u, repo)
+	md, err := metadata.Timestamp().FromBytes(repo.Read(t, repo.File("timestamp", 0)))
+	require.NoError(t, err)
+	require.NotEmpty(t, log.String())
+	assert.NotContains(t, log.String(), hex.EncodeToString(md.Signatures[0].Signature))
+	for role := range result.Versions {
+		assert.Contains(t, log.String(), "app="+repo.App+" role="+role+" version=2")
+	}
+}
