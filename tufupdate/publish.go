@@ -45,7 +45,7 @@ func (rel *release) check(p *published) error {
 
 // publish writes a release: first all that the timestamp leads to, then the timestamp. Before that last write nothing has changed for
 // clients, and a crash leaves but files with numbers that nobody uses. Without consistent snapshots clients may see the files change one
-// after the other, delegated roles first; after a crash the next roll finds them and goes on from there.
+// after the other; after a crash the next roll of the snapshot finds what was written and goes on from there.
 func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
 	changes := rel.changes()
 	last := len(changes) - 1
