@@ -66,7 +66,8 @@ func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (
 // Roll does here and now what [Updater.ForceOnline] accepts: when it returns nil, the new versions are published. It fails with the same errors,
 // with ErrConflict if other writers won every time, and with those of the store and of the key provider; after an error of the
 // store in the last step, the timestamp's, the release may have been published all the same. Rolls of one app are combined, so
-// a result may name more roles than were asked for.
+// a result may name more roles than were asked for, and two processes that
+// sign the very same bytes within one second share a release.
 func (u *Updater) Roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
 	if err := checkNames(app, roles); err != nil {
 		return tasks.Result{}, err
