@@ -28,8 +28,8 @@ import (
 
 const (
 	processes       = 4
-	rollsOnFiles    = 60 // of each goroutine of each process
-	rollsOnS3       = 20
+	rollsOnFiles    = 160 // of each goroutine of each process
+	rollsOnS3       = 60
 	fewestDifferent = 3 // timestamps that a reader sees, lest it has raced with nothing
 )
 
