@@ -151,7 +151,7 @@ func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
 	if err := before.check(p.timestamp.Verified, p.root().Roles[tufmeta.Timestamp]); err != nil {
 		return p.reject(tufmeta.Timestamp, d, err)
 	}
-	u.memory.remember(p.app, p.timestamp.Verified)
+	u.memory.remember(p.app, p.timestamp.Verified, p.timestamp.rotated)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
 	if err := before.check(p.snapshot.Verified, p.root().Roles[tufmeta.Snapshot]); err != nil {
 		return p.reject(tufmeta.Snapshot, d, err)
 	}
-	u.memory.remember(p.app, p.snapshot.Verified)
+	u.memory.remember(p.app, p.snapshot.Verified, p.snapshot.rotated)
 	return nil
 }
 

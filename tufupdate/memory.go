@@ -68,14 +68,20 @@ func (m *memory) mark(app, role string) mark {
 	return mark{}
 }
 
-// remember takes note of a verified document of an app that has been pinned.
-func (m *memory) remember(app string, v *tufmeta.Verified) {
+// remember takes note of a verified document of an app that has been pinned. rotated says that its keys have been replaced since: then
+// it takes the place of no document that other keys have signed.
+func (m *memory) remember(app string, v *tufmeta.Verified, rotated bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	marks, role := m.apps[app].marks, v.Role().Name
-	if old := marks[role]; old.role == nil || old.version < v.Version() || !old.role.Equal(v.Role()) {
-		marks[role] = mark{v.Version(), sha256.Sum256(v.Bytes()), v.Role()}
+	old := marks[role]
+	if old.role != nil {
+		sameKeys := old.role.Equal(v.Role())
+		if sameKeys && old.version >= v.Version() || !sameKeys && rotated {
+			return
+		}
 	}
+	marks[role] = mark{v.Version(), sha256.Sum256(v.Bytes()), v.Role()}
 }
 
 // check returns an error if a document is from before the mark. By current, clients verify now.

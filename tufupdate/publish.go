@@ -67,19 +67,24 @@ func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
 		}
 	}
 	if rel.snapshot != nil {
-		r.u.memory.remember(r.app, rel.snapshot.new)
+		r.u.memory.remember(r.app, rel.snapshot.new, false)
 	}
-	r.u.memory.remember(r.app, rel.timestamp.new)
+	r.u.memory.remember(r.app, rel.timestamp.new, false)
 	return nil
 }
 
-// create writes a versioned file. If its number is taken, the next attempt passes it over, and ever more at a time.
+// create writes a versioned file. If its number is taken, the next attempt passes it over. Files of targets roles it finds by itself, as far as
+// it looks ahead, and it must not leave gaps between them: a file beyond a gap would be found, and be taken in, only when the numbers
+// before it have been used up, and might undo what came since.
 func (r *roll) create(ctx context.Context, p *published, v *tufmeta.Verified) error {
 	role := v.Role().Name
 	key := p.key(role, v.Version())
 	_, err := r.u.store.Create(ctx, key, v.Bytes())
 	if errors.Is(err, storage.ErrExists) {
-		r.pass(role, v.Version())
+		listed, isTargets := p.snapshot.Listed(role)
+		if !isTargets || v.Version() > listed.Version+maxAhead {
+			r.pass(role, v.Version())
+		}
 	}
 	if err != nil {
 		return errorf(r.app, "writing "+key, err)

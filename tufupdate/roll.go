@@ -23,8 +23,8 @@ type roll struct {
 	roles []string
 	keys  *keyring
 
-	// taken are the highest version numbers that were found to be in use, by role, although nothing published leads there: a writer
-	// that crashed, or one that is about to win. steps counts how often that was, to pass many of them soon.
+	// taken are version numbers that were found to be in use, by role, although nothing published leads there: a writer has crashed, or is
+	// about to win. steps counts how often that was, to pass many of them soon.
 	mu    sync.Mutex
 	taken map[string]int64
 	steps map[string]int
