@@ -1,0 +1,82 @@
+package tufupdate_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/keys/keystest"
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+var errKeysDown = errors.New("keys are out of reach")
+
+// A keyFault is a way in which the n-th call to the key provider or to one of its signers fails.
+type keyFault struct {
+	name   string
+	decide func(t *testing.T, c keystest.Call, n int) keystest.Fault
+	says   string // what the error says; "" where it depends on what the call was for
+}
+
+var keyFaults = []keyFault{
+	{name: "fails", says: errKeysDown.Error(), decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+		if c.N == n {
+			f.Err = errKeysDown
+		}
+		return f
+	}},
+	{name: "hangs", decide: func(_ *testing.T, c keystest.Call, n int) keystest.Fault {
+		return keystest.Fault{Hang: c.N == n}
+	}},
+	{name: "answers with another key", says: "key", decide: func(t *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+		if c.N == n {
+			f.Instead = testrepo.NewKey(t, testrepo.Ed25519).Signer(t)
+		}
+		return f
+	}},
+	{name: "says that it has no such key", says: "keys at hand", decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+		if c.N == n && c.Verb == keystest.Signer {
+			f.Err = fmt.Errorf("key %s: %w", c.Request.KeyID, keys.ErrNoKey)
+		}
+		return f
+	}},
+}
+
+// Each call that accepting and doing a task makes to the key provider and to its signers × each way to fail × each scenario: the task fails and
+// says why, before anything is written; or the fault did not matter, and all is published.
+func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
+	same := func(*tufupdate.Config) {}
+	faulty(t, len(keyFaults), func(t *testing.T, st *stage) int {
+		flaky := keystest.NewFlaky(st.provider(t, st.repo), nil)
+		task, err := st.force(t, flaky, same)
+		require.NoError(t, err)
+		require.Equal(t, tasks.StateSuccess, task.State, task.Result.Error)
+		return len(flaky.Calls())
+	}, func(t *testing.T, st *stage, kind, n int) {
+		fault := keyFaults[kind]
+		where := fmt.Sprintf("call %d %s", n, fault.name)
+		before := files(t, st.repo)
+		task, err := st.force(t, keystest.NewFlaky(st.provider(t, st.repo), func(c keystest.Call) keystest.Fault {
+			return fault.decide(t, c, n)
+		}), same)
+		if err == nil && task.State == tasks.StateFailure {
+			err = errors.New(task.Result.Error)
+		}
+		if err != nil {
+			assert.ErrorContains(t, err, "app "+st.repo.App, where)
+			assert.ErrorContains(t, err, fault.says, where)
+			assert.Equal(t, before, files(t, st.repo), "%s: nothing is written unless all is signed", where)
+		} else {
+			sameVersionsSameBytes(t, st.repo, before, files(t, st.repo), where)
+			st.refresh(t, nil, where)
+		}
+		assert.True(t, err != nil || fault.name != "fails", "%s: an error of the provider is no answer", where)
+		st.rollAgain(t, files(t, st.repo), where)
+	})
+}
