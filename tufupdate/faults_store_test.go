@@ -67,12 +67,15 @@ var storeFaults = []storeFault{
 		}
 		return f
 	}},
-	{name: "conflicts, as do all writes that follow", says: tufupdate.ErrConflict.Error(), decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
-		if c.N >= n && c.Write > 0 {
-			f.Before = storage.ErrConflict
-		}
-		return f
-	}},
+	{
+		name: "conflicts, as do all writes that follow", says: tufupdate.ErrConflict.Error(),
+		decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
+			if c.N >= n && c.Write > 0 {
+				f.Before = storage.ErrConflict
+			}
+			return f
+		},
+	},
 }
 
 // Each call that accepting and doing a task makes × each way to fail × each scenario: whatever happens, clients go on, versions grow, none

@@ -251,15 +251,16 @@ func TestANameThatLeavesItsFolderIsNoDelegation(t *testing.T) {
 	require.NoError(t, newClient(t, repo).Refresh())
 }
 
+func pin(root []byte) func(*tufupdate.Config) {
+	return func(c *tufupdate.Config) {
+		c.Roots = func(context.Context, string) ([]byte, error) { return root, nil }
+	}
+}
+
 func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	stranger := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	provider := repo.Provider(t)
-	pin := func(root []byte) func(*tufupdate.Config) {
-		return func(c *tufupdate.Config) {
-			c.Roots = func(context.Context, string) ([]byte, error) { return root, nil }
-		}
-	}
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin(stranger.Root)), repo, provider))
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin([]byte("{}"))), repo, provider))
 	roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
