@@ -25,21 +25,22 @@ func (s *Server) publicFile(w *response, r *http.Request) error {
 	if !ok {
 		return notFound
 	}
-	object, err := s.public.Get(r.Context(), key)
+	data, release, err := s.public.open(r.Context(), key)
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) {
 		return notFound
 	}
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(object.Data)
+	defer release()
+	sum := sha256.Sum256(data)
 	h := w.Header()
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	h.Set("Content-Type", storage.ContentType(key))
 	if neverChanges(key) {
 		h.Set("Cache-Control", storage.CacheImmutable)
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(object.Data))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	return nil
 }
 

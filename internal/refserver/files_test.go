@@ -145,6 +145,19 @@ func TestWhatIsNoFileIsNotFound(t *testing.T) {
 	}
 }
 
+func TestNothingIsRedirected(t *testing.T) {
+	url, _ := startHTTP(t, Config{Public: mapStore{}})
+	for _, path := range []string{
+		"/tuf_metadata", "/tuf_metadata/", "//tuf_metadata", "/tuf_metadata//x", "/tuf", "/tuf/v1/task/", "/./healthz", "/healthz/",
+		"//evil.example/x",
+	} {
+		got := send(t, http.MethodGet, url+path+"?token=hush", nil)
+		assert.Equal(t, http.StatusNotFound, got.status, path)
+		assert.Empty(t, got.header.Get("Location"), path)
+		assert.NotContains(t, got.body, "hush", path)
+	}
+}
+
 func TestFileThatCannotBeRead(t *testing.T) {
 	store := mapStore{failures: map[string]error{
 		"acme/desktop/1.root.json":    errors.New("dial tcp 10.1.2.3:443: hush"),

@@ -12,10 +12,9 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/netutil"
 
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
@@ -24,7 +23,7 @@ import (
 
 // What a client may cost. Each phase of a request has an end, so that nobody holds a connection for ever.
 const (
-	maxConnections    = 512
+	maxConnections    = 4096 // see door
 	maxHeaderBytes    = 16 << 10
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second // headers and body
@@ -62,7 +61,7 @@ type Config struct {
 type Server struct {
 	updater  Updater
 	auth     *Authenticator
-	public   storage.Store
+	public   *copies // nil: serves none
 	ready    func(context.Context) error
 	grace    time.Duration
 	log      *slog.Logger
@@ -81,7 +80,6 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		updater: cfg.Updater,
 		auth:    cfg.Auth,
-		public:  cfg.Public,
 		ready:   cfg.Ready,
 		grace:   cfg.Grace,
 		log:     cfg.Logger,
@@ -98,8 +96,10 @@ func New(cfg Config) (*Server, error) {
 	s.route(http.MethodGet, "/tuf/v1/status", "Repository status not available.", s.repositoryStatus)
 	s.route(http.MethodGet, "/healthz", "Not healthy.", s.healthz)
 	s.route(http.MethodGet, "/readyz", "Not ready.", s.readyz)
-	if s.public != nil {
+	if cfg.Public != nil {
+		s.public = newCopies(cfg.Public)
 		s.route(http.MethodGet, publicPrefix+"{key...}", "File not available.", s.publicFile)
+		s.mux.HandleFunc(strings.TrimSuffix(publicPrefix, "/"), s.noSuchPath) // ServeMux would redirect it, query and all
 	}
 	s.mux.HandleFunc("/", s.noSuchPath)
 	return s, nil
@@ -127,9 +127,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return outlive },
+		ConnState:         newDoor(maxConnections).changed,
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(netutil.LimitListener(ln, maxConnections)) }()
+	go func() { served <- server.Serve(ln) }()
 
 	select {
 	case err := <-served:

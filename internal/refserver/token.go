@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,6 +24,10 @@ const MinSecret = 32
 
 // jwksTimeout is what fetching a key set may take.
 const jwksTimeout = 5 * time.Second
+
+// maxTime is the largest number of seconds, either way, that is taken for a time. The parser turns larger ones into integers, which
+// overflow: "not before the end of time" would become "since ever".
+const maxTime = 1 << 53
 
 // A TokenConfig says which tokens are valid. There is either a Secret or a JWKS.
 type TokenConfig struct {
@@ -185,6 +190,11 @@ func (a *Authenticator) Authenticate(r *http.Request) (Identity, error) {
 	claims := jwt.MapClaims{} // a struct's fields would match claims in another case
 	if _, err := a.parser.ParseWithClaims(token, claims, a.keys(r.Context())); err != nil {
 		return Identity{}, err
+	}
+	for _, name := range []string{"exp", "nbf", "iat"} {
+		if seconds, ok := claims[name].(float64); ok && math.Abs(seconds) > maxTime {
+			return Identity{}, fmt.Errorf("claim %s is no time", name)
+		}
 	}
 	owner, ok := claims["username"].(string)
 	if !ok || strings.Contains(owner, "/") || tufupdate.CheckApp(owner) != nil {

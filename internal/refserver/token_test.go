@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -96,6 +97,10 @@ func TestClaims(t *testing.T) {
 		{"expiry of a wrong type", adminClaims("acme", "exp", "tomorrow"), Identity{}},
 		{"not valid yet", adminClaims("acme", "nbf", in(time.Hour)), Identity{}},
 		{"start of a wrong type", adminClaims("acme", "nbf", "now"), Identity{}},
+		{"not valid before the end of time", adminClaims("acme", "nbf", 1e300), Identity{}},
+		{"issued at the end of time", adminClaims("acme", "iat", 1e300), Identity{}},
+		{"expiry at the end of time", adminClaims("acme", "exp", 1e300), Identity{}},
+		{"expiry before all times", adminClaims("acme", "exp", -1e300), Identity{}},
 		{"issued in the future", adminClaims("acme", "iat", in(time.Hour)), Identity{}},
 
 		{"no owner", adminClaims("acme", "username", nil), Identity{}},
@@ -322,7 +327,9 @@ func TestKeySetFromURL(t *testing.T) {
 		return "Bearer " + signed
 	}
 	var served atomic.Pointer[[]byte] // nil: out of order
+	var reads atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reads.Add(1)
 		data := served.Load()
 		if data == nil {
 			http.Error(w, "out of order", http.StatusBadGateway)
@@ -365,6 +372,17 @@ func TestKeySetFromURL(t *testing.T) {
 		assert.Contains(t, log.String(), "JWKS could not be read again")
 		_, err = auth.Authenticate(request(t, token("old", oldKey)))
 		require.NoError(t, err)
+	})
+	t.Run("unknown keys do not have it read again each time", func(t *testing.T) {
+		served.Store(&first)
+		auth, err := NewAuthenticator(t.Context(), cfg(new(logBuffer)))
+		require.NoError(t, err)
+		before := reads.Load()
+		for i := range 1000 {
+			_, err = auth.Authenticate(request(t, token(fmt.Sprint("x", i), newKey)))
+			require.Error(t, err)
+		}
+		assert.LessOrEqual(t, reads.Load()-before, int64(1))
 	})
 	t.Run("redirects lead to https only", func(t *testing.T) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://id.example/jwks", nil)

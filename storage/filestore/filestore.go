@@ -118,6 +118,9 @@ func (s *Store) Get(ctx context.Context, key string) (storage.Object, error) {
 		return storage.Object{}, err
 	}
 	f, info, err := s.openObject(key)
+	if errors.Is(err, errFolder) || errors.Is(err, syscall.ENAMETOOLONG) { // each proves that there is no object
+		err = s.notFound()
+	}
 	if err != nil {
 		return storage.Object{}, fmt.Errorf("get %s: %w", key, err)
 	}
@@ -132,8 +135,10 @@ func (s *Store) Get(ctx context.Context, key string) (storage.Object, error) {
 	return storage.Object{Data: data, Version: storage.Version(content.Hash(data))}, nil
 }
 
+var errFolder = errors.New("it is a folder")
+
 // openObject opens the file at key. A path that does not exist, or that leads through something that is no folder, proves that there is no
-// object; something else than a file at its end is an error.
+// object; something else than a file at its end is an error, for a folder errFolder.
 func (s *Store) openObject(key string) (*os.File, fs.FileInfo, error) {
 	f, err := s.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not stop us
 	if gone(err) {
@@ -144,7 +149,7 @@ func (s *Store) openObject(key string) (*os.File, fs.FileInfo, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.IsDir() {
-		err = errors.New("it is a folder")
+		err = errFolder
 	} else if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("it is no file, but %s", info.Mode().Type())
 	}

@@ -122,10 +122,15 @@ func TestWhatIsNoFileIsNoObject(t *testing.T) {
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
 	s := newStore(t, dir, Options{})
 
-	for key, says := range map[string]string{"folder": "folder", "pipe": "no file"} {
+	long := strings.Repeat("n", 256)
+	for _, key := range []string{"folder", long} {
 		_, err := s.Get(t.Context(), key)
-		requireFailure(t, err)
-		require.ErrorContains(t, err, says)
+		require.ErrorIs(t, err, storage.ErrNotFound)
+	}
+	_, err := s.Get(t.Context(), "pipe")
+	requireFailure(t, err)
+	require.ErrorContains(t, err, "no file")
+	for _, key := range []string{"folder", long, "pipe"} {
 		_, err = s.Create(t.Context(), key, []byte("x"))
 		requireFailure(t, err)
 		_, err = s.Replace(t.Context(), key, storage.Absent, []byte("x"))
@@ -136,7 +141,7 @@ func TestWhatIsNoFileIsNoObject(t *testing.T) {
 	require.ErrorContains(t, s.Delete(t.Context(), "folder"), "folder")
 	assert.DirExists(t, filepath.Join(dir, "folder"))
 
-	_, err := s.Create(t.Context(), "dangling", []byte("x"))
+	_, err = s.Create(t.Context(), "dangling", []byte("x"))
 	requireFailure(t, err)
 
 	// No object can lie below a file, so that is proven; but none can be made there.
