@@ -126,25 +126,3 @@ func TestWhatIsNoPrivateKeyIsRefused(t *testing.T) {
 		})
 	}
 }
-
-// FuzzParsePrivate: whatever a file holds, it is a key that works or one of the errors that quote nothing.
-func FuzzParsePrivate(f *testing.F) {
-	for _, sample := range samples(f) {
-		f.Add(sample.data)
-		f.Add(sample.data[:len(sample.data)-1])
-	}
-	refusals := []error{errFormat, errMalformed, errEncrypted, errPublic, errOpenSSH, errSeveral, errKind}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		private, err := parsePrivate(data)
-		if err != nil {
-			require.Contains(t, refusals, err)
-			require.Nil(t, private)
-			return
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(private)
-		require.NoError(t, err, "it is a key that can be written")
-		again, err := parsePrivate(block("PRIVATE KEY", der))
-		require.NoError(t, err)
-		require.Equal(t, private.Public(), again.Public())
-	})
-}

@@ -213,56 +213,6 @@ func fixtures(t testing.TB) map[string][]byte {
 	return files
 }
 
-// Either both refuse a text, or both give the same bytes, but for the ambiguities that only we refuse.
-func FuzzCanonical(f *testing.F) {
-	for _, data := range fixtures(f) {
-		f.Add(data)
-	}
-	f.Add([]byte(`{"b":"\u00fc\ud83d\ude00","a":[1,{"z":null,"y":-1}]}`))
-	ambiguities := []string{"duplicate member", "negative zero", "invalid UTF-8", "lone surrogate", "nested more", "not a JSON object"}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := canonicalize(data)
-		want, oracleErr := oracle(string(data))
-		if err != nil {
-			for _, why := range ambiguities {
-				if strings.Contains(err.Error(), why) {
-					return
-				}
-			}
-			require.Error(t, oracleErr, "we refuse with %v", err)
-			return
-		}
-		require.NoError(t, oracleErr)
-		require.Equal(t, want, string(c.out))
-	})
-}
-
-// No bytes make reading panic, and what is read stands in the canonical form.
-func FuzzParse(f *testing.F) {
-	for _, data := range fixtures(f) {
-		f.Add(data)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d, err := Parse(data)
-		if err != nil {
-			return
-		}
-		if root, err := ParseRoot(d); err == nil {
-			_, _ = root.Follow(d)
-		}
-		if ds, err := ParseDelegations(d); err == nil && ds.Len() < 1000 {
-			for role := range ds.All() {
-				_, _ = role.Verify(d)
-			}
-		}
-		for role, version := range d.ListedRoles() {
-			info, ok := d.Listed(role)
-			require.True(t, ok)
-			require.Equal(t, version, info.Version)
-		}
-	})
-}
-
 func TestAFileCutOffAnywhereIsRefused(t *testing.T) {
 	for name, data := range fixtures(t) {
 		if len(data) > 2000 {

@@ -88,7 +88,7 @@ func (ds *Delegations) add(object value, keys map[string]*Key) error {
 	}
 	ds.roles = append(ds.roles, role)
 	ds.byName[name] = role
-	ds.bins[name] = fields[1] != nil
+	ds.bins[name] = fields[1] != nil && string(fields[1]) != "null" // clients take null for none
 	return nil
 }
 

@@ -50,11 +50,12 @@ func parseKey(id string, object value) (*Key, error) {
 	if err := json.Unmarshal(escapeControls(object), k.Declared); err != nil {
 		return nil, err
 	}
-	var scheme string
-	for i, field := range []*string{&k.Declared.Type, &scheme} {
-		if *field, err = fields[i].text(); err != nil {
-			return nil, err
-		}
+	// Once more, since encoding/json takes names that differ in case for the real ones.
+	if k.Declared.Type, err = fields[0].text(); err != nil {
+		return nil, fmt.Errorf("keytype: %w", err)
+	}
+	if k.Declared.Scheme, err = fields[1].text(); err != nil {
+		return nil, fmt.Errorf("scheme: %w", err)
 	}
 	keyval, err := fields[2].fields("public")
 	if err != nil {
@@ -65,7 +66,7 @@ func parseKey(id string, object value) (*Key, error) {
 		k.err = fmt.Errorf("keyval.public: %w", err)
 		return k, nil
 	}
-	k.public, k.hash, k.err = parsePublic(k.Declared.Type, scheme, public)
+	k.public, k.hash, k.err = parsePublic(k.Declared.Type, k.Declared.Scheme, public)
 	if k.err == nil {
 		k.id, k.err = publicID(k.public)
 	}

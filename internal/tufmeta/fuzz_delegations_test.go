@@ -1,0 +1,100 @@
+package tufmeta
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// Delegations are the same roles here and to go-tuf, in the same order, with the same keys; whatever is not has a reason.
+func FuzzDelegations(f *testing.F) {
+	names := newKeyring(f).names(f)
+	var file struct {
+		Signed struct{ Delegations json.RawMessage }
+	}
+	require.NoError(f, json.Unmarshal(fixtures(f)["testdata/sigstore-root-signing/metadata/11.targets.json"], &file))
+	f.Add([]byte(file.Signed.Delegations), []byte{}, "a")
+	const keys = `"keys":{"a":{` + fuzzEd25519 + `},"b":{` + fuzzP256 + `},"c":{` + fuzzOther + `}}`
+	for _, seed := range []string{
+		`"roles":[]`,
+		`"roles":[{"name":"z","keyids":["b","a"],"threshold":2,"paths":["*","a/?"],"terminating":true},` +
+			`{"name":"a b/ü","keyids":["c"],"threshold":1,"path_hash_prefixes":["0","ff"],"terminating":false}]`,
+		`"roles":[{"name":"a","keyids":["a"],"threshold":1,"paths":["*"],"path_hash_prefixes":null,"terminating":false}]`,
+		`"roles":[{"name":"../a","keyids":["a"],"threshold":1,"paths":[],"terminating":false}]`,
+		`"roles":[{"name":"a","keyids":["d"],"threshold":1,"paths":[],"terminating":false}]`,
+		`"succinct_roles":{"keyids":["a","b"],"threshold":1,"bit_length":5,"name_prefix":"bins"}`,
+		`"succinct_roles":{"keyids":["a"],"threshold":1,"bit_length":32,"name_prefix":"b/0"}`,
+		`"succinct_roles":{"keyids":["a"],"threshold":2,"bit_length":0,"name_prefix":""}`,
+		`"succinct_roles":{"keyids":["a"],"threshold":1,"bit_length":4,"name_prefix":"x"},"roles":[]`,
+	} {
+		f.Add([]byte(`{`+keys+`,`+seed+`}`), []byte{}, "path/to/a-file.txt")
+	}
+	f.Fuzz(func(t *testing.T, delegations, edits []byte, target string) {
+		text := []byte(`{"signatures":[],"signed":{"_type":"targets","spec_version":"1.0","version":1,"expires":"2030-01-01T00:00:00Z",` +
+			`"targets":{},"delegations":` + names.Replace(string(mutate(delegations, edits))) + `}}`)
+		d, err := Parse(text)
+		if err != nil || hasOddCase(text) {
+			return // FuzzParse compares these
+		}
+		ds, err := ParseDelegations(d)
+		theirs, theirErr := readForeign(text)
+		switch {
+		case err != nil && theirErr != nil:
+			return
+		case err != nil:
+			require.NotEmpty(t, refusal(err), "only go-tuf reads them, we say: %v", err)
+			return
+		case theirErr != nil:
+			require.NotEmpty(t, onlyWeRead(text), "only we read them, go-tuf says: %v", theirErr)
+			return
+		case theirs.delegations == nil: // the text closes the signed object before delegations
+			require.Zero(t, ds.Len())
+			return
+		case theirs.delegations.SuccinctRoles != nil:
+			requireSameBins(t, ds, theirs.delegations, target)
+			return
+		}
+		want := theirs.delegations.Roles
+		require.EqualValues(t, len(want), ds.Len())
+		for role := range ds.All() {
+			require.Equal(t, want[0].Name, role.Name, "in the order of priority")
+			requireSameKeys(t, role, want[0].KeyIDs, want[0].Threshold, theirs.delegations.Keys)
+			require.Same(t, role, ds.Role(role.Name))
+			require.Equal(t, want[0].PathHashPrefixes != nil, ds.IsBin(role.Name))
+			want = want[1:]
+		}
+	})
+}
+
+func requireSameBins(t *testing.T, ds *Delegations, theirs *metadata.Delegations, target string) {
+	t.Helper()
+	s := theirs.SuccinctRoles
+	require.Equal(t, uint64(1)<<s.BitLength, ds.Len())
+	for _, bin := range s.GetRolesForTarget(target) {
+		require.True(t, ds.IsBin(bin.Name), bin.Name)
+		require.NotNil(t, ds.Role(bin.Name), bin.Name)
+	}
+	if s.BitLength > 10 {
+		return
+	}
+	want := s.GetRoles()
+	for role := range ds.All() {
+		require.NotNil(t, role)
+		require.Equal(t, want[0], role.Name)
+		requireSameKeys(t, role, s.KeyIDs, s.Threshold, theirs.Keys)
+		want = want[1:]
+	}
+	require.Empty(t, want)
+}
+
+func requireSameKeys(t *testing.T, role *Role, ids []string, threshold int, keys map[string]*metadata.Key) {
+	t.Helper()
+	require.Equal(t, threshold, role.Threshold)
+	require.Len(t, role.Keys, len(ids))
+	for i, k := range role.Keys {
+		require.Equal(t, ids[i], k.ID)
+		require.Equal(t, keys[k.ID], k.Declared)
+	}
+}

@@ -1,0 +1,133 @@
+package tufmeta
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"encoding/pem"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// onlyWeVerify says why go-tuf cannot verify by a key that we verify by; "" if it has no reason to.
+func onlyWeVerify(k *metadata.Key) string {
+	isPEM := strings.Contains(k.Value.PublicKey, "-----BEGIN")
+	switch {
+	case k.Type == "ecdsa-sha2-nistp384":
+		return "the keytype that securesystemslib gives keys on P-384"
+	case strings.HasPrefix(k.Type, "ecdsa") && !isPEM:
+		return "a point in hex, as Sigstore's first roots have it"
+	case k.Type == "ed25519" && isPEM:
+		return "Ed25519 in PEM"
+	}
+	return ""
+}
+
+// onlyTheyVerify says why we do not verify by a key that go-tuf verifies by; "" if we have no reason not to.
+func onlyTheyVerify(k *metadata.Key, public any) string {
+	schemes := map[string][]string{
+		"ed25519": {"ed25519"}, "rsa": {"rsassa-pss-sha256"},
+		"ecdsa": {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}, "ecdsa-sha2-nistp256": {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"},
+	}
+	if !slices.Contains(schemes[k.Type], k.Scheme) {
+		return "the scheme is not one of the keytype's: go-tuf goes by the keytype, other clients refuse the key"
+	}
+	switch public := public.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() < 2048 {
+			return "the RSA key is too short"
+		}
+	case *ecdsa.PublicKey:
+		if public.Curve != elliptic.P256() && public.Curve != elliptic.P384() {
+			return "no scheme has this curve"
+		}
+	}
+	block, rest := pem.Decode([]byte(k.Value.PublicKey))
+	switch {
+	case block == nil:
+		return ""
+	case len(bytes.TrimSpace(rest)) > 0:
+		return "there is something after the PEM block"
+	case block.Type == "RSA PUBLIC KEY":
+		return "PKCS #1, where the specification has PKIX (4.2)"
+	}
+	return ""
+}
+
+// Key objects mean the same key here and to go-tuf, but for differences that have a reason.
+func FuzzKey(f *testing.F) {
+	keys := newKeyring(f)
+	names := keys.names(f)
+	for _, data := range fixtures(f) {
+		var file struct {
+			Signed struct{ Keys map[string]json.RawMessage }
+		}
+		require.NoError(f, json.Unmarshal(data, &file))
+		for _, key := range file.Signed.Keys {
+			f.Add([]byte(key))
+		}
+	}
+	for _, seed := range []string{
+		`{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"$0x"}}`,
+		`{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"$1"},"x-tuf-on-ci-keyowner":"@somebody","x":[1,null]}`,
+		`{"keytype":"ecdsa","scheme":"ecdsa-sha2-nistp256","keyval":{"public":"$2"}}`,
+		`{"keytype":"ecdsa-sha2-nistp256","scheme":"ecdsa-sha2-nistp256","keyval":{"public":"$2x"}}`,
+		`{"keytype":"ecdsa","scheme":"ecdsa-sha2-nistp384","keyval":{"public":"$3"}}`,
+		`{"keytype":"ecdsa-sha2-nistp384","scheme":"ecdsa-sha2-nistp384","keyval":{"public":"$3x"}}`,
+		`{"keytype":"ecdsa","scheme":"ecdsa-sha2-nistp256","keyval":{"public":"$4"}}`,
+		`{"keytype":"rsa","scheme":"rsassa-pss-sha256","keyval":{"public":"$5"}}`,
+		`{"keytype":"rsa","scheme":"rsassa-pss-sha256","keyval":{"public":"$6\n"}}`,
+		`{"keytype":"rsa","scheme":"rsa-pkcs1v15-sha256","keyval":{"public":"$5"}}`,
+		`{"keytype":"ed25519","scheme":"ed25519","Scheme":"other","keyval":{"public":"$0x","Public":""}}`,
+		`{"keytype":"ed25519","scheme":"ed25519","\u017fcheme":"other","keyval":{"public":"$0x"}}`, // a long s
+		`{"scheme":"ed25519","keyval":{"public":"$0x"}}`,
+		`{"keytype":"ed25519","scheme":"ed25519","keyval":{"public":"00"}}`,
+		`{"keytype":"sigstore-oidc","scheme":"Fulcio","keyval":{"identity":"a","issuer":"b"}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		text := []byte(names.Replace(string(data)))
+		c, err := canonicalize(text)
+		if err != nil {
+			return // FuzzCanonical compares these
+		}
+		theirs := new(metadata.Key)
+		theirErr := json.Unmarshal(text, theirs)
+		k, err := parseKey("a", c.out)
+		if err != nil {
+			if theirErr == nil {
+				require.NotEmpty(t, refusal(err), "only go-tuf reads it, we say: %v", err)
+			}
+			return
+		}
+		require.NoError(t, theirErr)
+		require.Equal(t, theirs.UnrecognizedFields, k.Declared.UnrecognizedFields)
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal(text, &fields))
+		require.Equal(t, fields["keytype"], k.Declared.Type)
+		require.Equal(t, fields["scheme"], k.Declared.Scheme)
+		if hasOddCase(text) {
+			return
+		}
+		require.Equal(t, theirs, k.Declared)
+		public, theirErr := foreignKey(theirs)
+		switch {
+		case k.err != nil && theirErr != nil:
+		case k.err != nil:
+			require.NotEmpty(t, onlyTheyVerify(theirs, public), "only go-tuf verifies by it, we say: %v", k.err)
+		case theirErr != nil:
+			require.NotEmpty(t, onlyWeVerify(theirs), "only we verify by it, go-tuf says: %v", theirErr)
+		default:
+			require.Equal(t, public, k.public)
+			require.True(t, k.IsPublic(public))
+			require.Empty(t, onlyTheyVerify(theirs, public))
+		}
+	})
+}

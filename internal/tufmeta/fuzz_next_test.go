@@ -1,0 +1,172 @@
+package tufmeta
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/stretchr/testify/require"
+)
+
+// A fuzzFile is a document's content without the types that the code under test has for it.
+type fuzzFile struct {
+	object map[string]any // the whole text
+	signed map[string]any // its member
+	meta   map[string]any // that one's member; nil if there is none
+}
+
+func readFile(t *testing.T, text []byte) fuzzFile {
+	t.Helper()
+	object, ok := decode(text).(map[string]any)
+	require.True(t, ok)
+	signed, ok := object["signed"].(map[string]any)
+	require.True(t, ok)
+	meta, _ := signed["meta"].(map[string]any)
+	return fuzzFile{object, signed, meta}
+}
+
+// requireListed requires that an entry lists d, in the form that the entry before it had; before is nil for a new one.
+func requireListed(t *testing.T, before, after any, d *Document) {
+	t.Helper()
+	entry, ok := after.(map[string]any)
+	require.True(t, ok)
+	require.Equal(t, json.Number(fmt.Sprint(d.Version())), entry["version"])
+	if length, ok := entry["length"]; ok {
+		require.Equal(t, json.Number(fmt.Sprint(len(d.Bytes()))), length)
+	}
+	hashes, _ := entry["hashes"].(map[string]any)
+	for algorithm, digest := range hashes {
+		hash := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha512": crypto.SHA512}[algorithm].New()
+		hash.Write(d.Bytes())
+		require.Equal(t, hex.EncodeToString(hash.Sum(nil)), digest)
+	}
+	if before == nil {
+		for name := range entry {
+			require.Contains(t, []string{"version", "length", "hashes"}, name)
+		}
+		return
+	}
+	was, ok := before.(map[string]any)
+	require.True(t, ok)
+	require.Len(t, entry, len(was)) // the files here are too small to need a length that was not there
+	for name, value := range was {
+		switch name {
+		case "version", "length":
+		case "hashes":
+			require.Len(t, hashes, len(value.(map[string]any)))
+		default:
+			require.Equal(t, value, entry[name], "an unknown field")
+		}
+	}
+}
+
+// A successor differs in what was asked for and nothing else, and go-tuf takes it for signed.
+func FuzzNext(f *testing.F) {
+	keys := newKeyring(f)
+	names := keys.names(f)
+	rootText := []byte(`{"signatures":[],"signed":` + names.Replace(fuzzRoot([]string{fuzzEd25519}, fuzzRoles("a", 1))) + `}`)
+	theirRoot, err := readForeign(rootText)
+	require.NoError(f, err)
+	root, err := Parse(rootText)
+	require.NoError(f, err)
+	declared, err := parseKeys(root.field("keys"))
+	require.NoError(f, err)
+	private, err := signature.LoadSigner(keys[0], crypto.SHA256)
+	require.NoError(f, err)
+	signer := Signer{declared["a"], private}
+	files := map[string]*Document{}
+	for name, text := range map[string]string{Snapshot: fuzzSnapshot, Targets: fuzzTargets} {
+		files[name], err = Parse([]byte(`{"signatures":[],"signed":` + text + `}`))
+		require.NoError(f, err)
+	}
+
+	const layout = "{\n \"signed\": %s,\n \"x\" : [ 1 ],\n \"signatures\" : [\n  {\n   \"sig\" : \"00\",\n   \"keyid\" : \"b\"\n  }\n ]\n}\n"
+	pretty := func(text string) []byte {
+		var b bytes.Buffer
+		require.NoError(f, json.Indent(&b, []byte(text), " ", "\t"))
+		return fmt.Appendf(nil, layout, b.String())
+	}
+	for _, name := range []string{"timestamp.json", "159.snapshot.json", "11.targets.json", "5.registry.npmjs.org.json"} {
+		data, err := os.ReadFile("testdata/sigstore-root-signing/metadata/" + name)
+		require.NoError(f, err)
+		f.Add(data, []byte{}, int64(1000), uint32(2_000_000_000), "targets,zebra,a/b")
+	}
+	for _, text := range []string{
+		fuzzTimestamp, fuzzSnapshot, fuzzTargets,
+		`{"version":1,"_type":"snapshot","expires":"2030-01-01T00:00:00Z","meta":{"\u0074argets.json":{ "x":{"version":1},"version":1, ` +
+			`"hashes":{"sha512":"","sha256":"" }},"a\".json":{"version":1}},"spec_version":"1.0","x-\u00fc":{"signed":{"meta":{}}}}`,
+		`{"version":1,"_type":"snapshot","expires":"2030-01-01T00:00:00Z","meta":{"targets.json":{"version":1,"hashes":{"md5":"00"}}},"spec_version":"1"}`,
+	} {
+		f.Add([]byte(`{"signatures":[],"signed":`+text+`}`), []byte{}, int64(3), uint32(0), "a,targets")
+		f.Add(pretty(text), []byte{}, int64(MaxVersion), uint32(4_000_000_000), "targets,\u00fc,b")
+	}
+	f.Fuzz(func(t *testing.T, file, edits []byte, version int64, seconds uint32, list string) {
+		file = mutate(file, edits)
+		d, err := readAll(file)
+		if err != nil {
+			return
+		}
+		role := &Role{Name: d.Type(), Keys: []*Key{declared["a"]}, Threshold: 1, kind: d.Type()}
+		change := Change{Version: version, Expires: time.Unix(int64(seconds), 0), List: map[string]*Document{}}
+		switch d.Type() {
+		case Timestamp:
+			change.List[Snapshot] = files[Snapshot]
+		case Snapshot:
+			for _, name := range strings.Split(list, ",")[:min(4, strings.Count(list, ",")+1)] {
+				if name == Targets || checkDelegatedName(name) == nil {
+					change.List[name] = files[Targets]
+				}
+			}
+		}
+		verified := &Verified{d, role} // by no signatures at all: this is about what comes after
+		draft, err := verified.Next(change)
+		if version <= d.Version() || version > MaxVersion {
+			require.ErrorContains(t, err, "cannot follow")
+			return
+		}
+		if err != nil {
+			require.ErrorContains(t, err, "unsupported hash algorithm", "nothing else about a document that was read keeps it from being followed")
+			return
+		}
+		next, err := draft.Sign(t.Context(), role, []Signer{signer})
+		require.NoError(t, err)
+		require.Equal(t, version, next.Version())
+		require.True(t, change.Expires.Equal(next.Expires()))
+
+		before, after := readFile(t, file), readFile(t, next.Bytes())
+		require.Equal(t, json.Number(fmt.Sprint(version)), after.signed["version"])
+		for name, d := range change.List {
+			requireListed(t, before.meta[name+Suffix], after.meta[name+Suffix], d)
+			delete(before.meta, name+Suffix)
+			delete(after.meta, name+Suffix)
+		}
+		for _, f := range []fuzzFile{before, after} {
+			delete(f.signed, "version")
+			delete(f.signed, "expires")
+			delete(f.object, "signatures")
+		}
+		require.Equal(t, before.object, after.object)
+
+		var parts struct{ Signed json.RawMessage }
+		if hasOddCase(next.Bytes()) {
+			return
+		}
+		require.NoError(t, json.Unmarshal(next.Bytes(), &parts))
+		canonical, err := oracle(string(parts.Signed))
+		require.NoError(t, err)
+		require.Equal(t, canonical, string(next.canonical))
+		theirs, err := readForeign(next.Bytes())
+		if err != nil {
+			require.NotEmpty(t, onlyWeRead(next.Bytes()), "%v", err)
+			return
+		}
+		requireForeignVerifies(t, theirRoot, role.Name, next.Document, theirs)
+	})
+}
