@@ -38,7 +38,7 @@ func (p *Provider) Signer(_ context.Context, req keys.Request) (signature.Signer
 		for role, all := range p.repo.Keys {
 			for _, k := range all {
 				if k.ID == req.KeyID && !p.offline[role] {
-					return countingSigner{k.Signer(p.t), &p.signatures}, nil
+					return countingSigner{k.Signer(p.t), p, k}, nil
 				}
 			}
 		}
@@ -48,10 +48,12 @@ func (p *Provider) Signer(_ context.Context, req keys.Request) (signature.Signer
 
 type countingSigner struct {
 	signature.Signer
-	count *atomic.Int64
+	provider *Provider
+	key      *Key
 }
 
 func (s countingSigner) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
-	s.count.Add(1)
-	return s.Signer.SignMessage(message, opts...)
+	s.provider.signatures.Add(1)
+	// One for each message: sigstore's signer for RSA-PSS writes to memory of its own whenever it signs.
+	return s.key.Signer(s.provider.t).SignMessage(message, opts...)
 }

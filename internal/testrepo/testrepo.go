@@ -3,6 +3,7 @@
 package testrepo
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -25,12 +26,15 @@ type Options struct {
 
 	ExpiryPeriod int // x-tuf-on-ci-expiry-period in days, for the top-level roles; 0: none
 
+	Key        string               // the kind of key of the roles that Keys does not name
 	Keys       map[string]string    // the kind of key by role
 	Threshold  map[string]int       // by role
 	Expires    map[string]time.Time // by role; default in ten days
 	Delegation []Delegation         // from targets
 	HashBins   int                  // bins-0 to bins-f delegated by hash prefixes, if not 0
 	Succinct   int                  // bit length of succinct bins "bin-…", if not 0
+	BinTarget  string               // path of a target file in the succinct bin that it belongs to
+	Listed     []string             // roles that the snapshot lists although nobody delegates to them and they have no file
 }
 
 // A Delegation is a delegated role and those that it delegates to.
@@ -64,6 +68,9 @@ func New(t testing.TB, store storage.Store, o Options) *Repo {
 	r.buildRoot(t)
 	snapshot := metadata.Snapshot(r.expires(metadata.SNAPSHOT))
 	r.buildTargets(t, snapshot)
+	for _, role := range o.Listed {
+		snapshot.Signed.Meta[role+".json"] = r.metaFile(1, []byte(role))
+	}
 	if o.Unknown {
 		snapshot.Signed.UnrecognizedFields = unknown("snapshot")
 	}
@@ -87,7 +94,7 @@ func (r *Repo) newKeys(t testing.TB, role string) []*Key {
 	t.Helper()
 	kind := r.options.Keys[role]
 	if kind == "" {
-		kind = Ed25519
+		kind = cmp.Or(r.options.Key, Ed25519)
 	}
 	var keys []*Key
 	for range r.threshold(role) {
@@ -196,9 +203,17 @@ func (r *Repo) buildSuccinct(t testing.TB, from *metadata.TargetsType, snapshot 
 		from.Delegations.Keys[k.ID] = k.Public
 		succinct.KeyIDs = append(succinct.KeyIDs, k.ID)
 	}
+	binOfTarget := ""
+	if path := r.options.BinTarget; path != "" {
+		binOfTarget = succinct.GetRolesForTarget(path)[0].Name
+	}
 	for _, name := range succinct.GetRoles() {
 		r.Keys[name] = keys
-		r.publishTargets(t, name, metadata.Targets(r.expires(name)), snapshot)
+		bin := metadata.Targets(r.expires(name))
+		if name == binOfTarget {
+			r.AddTarget(t, &bin.Signed, r.options.BinTarget)
+		}
+		r.publishTargets(t, name, bin, snapshot)
 	}
 }
 
@@ -305,3 +320,6 @@ func (r *Repo) replace(t testing.TB, name string, data []byte) {
 	_, err = r.Store.Replace(t.Context(), r.App+"/"+name, old.Version, data)
 	require.NoError(t, err)
 }
+
+// Consistent reports whether the repository has consistent snapshots.
+func (r *Repo) Consistent() bool { return !r.options.Inconsistent }
