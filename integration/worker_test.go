@@ -36,13 +36,22 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// A job is what a worker does: each of its goroutines rolls the app so many times.
+// A job is what a worker does: each of its goroutines rolls the app so many times, or, if there are Apps, has tasks done for them until
+// the worker is killed.
 type job struct {
 	Store string // URL
 	Keys  string // folder
 	App   string
 	Root  []byte
 	Rolls int
+	Apps  []workedApp
+}
+
+// A workedApp is an app and what may be asked for.
+type workedApp struct {
+	App   string
+	Root  []byte
+	Roles [][]string
 }
 
 // A report is what a worker says of one roll.
@@ -70,11 +79,14 @@ func work(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	updater, err := tufupdate.New(tufupdate.Config{
 		Store:  store,
 		Keys:   provider,
-		Roots:  func(context.Context, string) ([]byte, error) { return j.Root, nil },
+		Roots:  j.root,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
+	}
+	if len(j.Apps) > 0 {
+		return workUntilKilled(ctx, updater, j, out)
 	}
 
 	ctx, fail := context.WithCancelCause(ctx)
@@ -102,6 +114,15 @@ func work(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	}
 	rolling.Wait()
 	return context.Cause(ctx)
+}
+
+func (j job) root(_ context.Context, app string) ([]byte, error) {
+	for _, a := range j.Apps {
+		if a.App == app {
+			return a.Root, nil
+		}
+	}
+	return j.Root, nil
 }
 
 // rollOnce rolls the n-th choice of roles, and looks at what the store then holds.

@@ -19,6 +19,7 @@ type published struct {
 	roots     []*tufmeta.RootDocument // from the pinned one to the newest
 	timestamp *document
 	snapshot  *document // nil until loaded
+	seen      map[string]mark
 
 	mu       sync.Mutex
 	warnings []string
@@ -55,7 +56,7 @@ func (u *Updater) loadRoots(ctx context.Context, app string) (*published, error)
 // followRoots follows the roots from the one that is trusted to the newest (specification 5.3). What was followed before is remembered.
 // ErrNotBootstrapped if there is no first root.
 func (u *Updater) followRoots(ctx context.Context, app string) (*published, error) {
-	p := &published{files: files{store: u.store, app: app}}
+	p := &published{files: files{store: u.store, app: app}, seen: u.memory.seen(app)}
 	p.roots = u.memory.roots(app)
 	if len(p.roots) == 0 {
 		first, err := u.firstRoot(ctx, p.files)
@@ -137,7 +138,6 @@ func (p *published) verify(role string, d *file) (*document, error) {
 
 // loadTimestamp reads the timestamp. ErrNotBootstrapped if there is none.
 func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
-	before := u.memory.mark(p.app, tufmeta.Timestamp)
 	d, err := p.read(ctx, tufmeta.Timestamp, 0)
 	if errors.Is(err, storage.ErrNotFound) {
 		return errorf(p.app, "it has no timestamp", ErrNotBootstrapped)
@@ -148,7 +148,7 @@ func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
 	if p.timestamp, err = p.verify(tufmeta.Timestamp, d); err != nil {
 		return err
 	}
-	if err := before.check(p.timestamp.Verified, p.root().Roles[tufmeta.Timestamp]); err != nil {
+	if err := p.seen[tufmeta.Timestamp].check(p.timestamp.Verified, p.root().Roles[tufmeta.Timestamp]); err != nil {
 		return p.reject(tufmeta.Timestamp, d, err)
 	}
 	u.memory.remember(p.app, p.timestamp.Verified, p.timestamp.rotated)
@@ -158,7 +158,6 @@ func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
 // loadSnapshot reads the snapshot that the timestamp lists. Without consistent snapshots it may be a later one, where a writer has
 // been stopped between the two.
 func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
-	before := u.memory.mark(p.app, tufmeta.Snapshot)
 	info, _ := p.timestamp.Listed(tufmeta.Snapshot) // every timestamp has it
 	d, err := p.read(ctx, tufmeta.Snapshot, info.Version)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -173,7 +172,7 @@ func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
 	if err := p.checkListed(info, d); err != nil {
 		return p.reject(tufmeta.Snapshot, d, err)
 	}
-	if err := before.check(p.snapshot.Verified, p.root().Roles[tufmeta.Snapshot]); err != nil {
+	if err := p.seen[tufmeta.Snapshot].check(p.snapshot.Verified, p.root().Roles[tufmeta.Snapshot]); err != nil {
 		return p.reject(tufmeta.Snapshot, d, err)
 	}
 	u.memory.remember(p.app, p.snapshot.Verified, p.snapshot.rotated)

@@ -3,6 +3,7 @@ package tufupdate
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -57,15 +58,15 @@ func (m *memory) pin(app string, roots []*tufmeta.RootDocument) []*tufmeta.RootD
 	return slices.Clone(s.roots)
 }
 
-// mark returns the newest document of a role that was seen so far. Take it before reading: a document that is read meanwhile may be
-// older than what others have published and seen since.
-func (m *memory) mark(app, role string) mark {
+// seen returns the newest documents that were seen so far, by role. Take it before anything is read: a timestamp that was read a moment ago
+// leads to a snapshot that may be older than what others have published and seen since.
+func (m *memory) seen(app string) map[string]mark {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.apps[app]; s != nil {
-		return s.marks[role]
+		return maps.Clone(s.marks)
 	}
-	return mark{}
+	return nil
 }
 
 // remember takes note of a verified document of an app that has been pinned. rotated says that its keys have been replaced since: then

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/storagetest"
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
@@ -135,6 +137,22 @@ func TestATimestampOlderThanTheLastSeenIsRefused(t *testing.T) {
 	assert.ErrorContains(t, err, "version 2 has been seen before")
 	_, err = newUpdater(t, repo, repo.Provider(t)).Roll(t.Context(), repo.App, nil)
 	require.NoError(t, err, "who has not seen it cannot tell")
+}
+
+// What is loaded while the same updater publishes something newer is out of date, and no attack.
+func TestALoadIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	var u *tufupdate.Updater
+	var begun atomic.Bool
+	store := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) storagetest.Fault {
+		if c.Key == repo.File("snapshot", 1) && begun.CompareAndSwap(false, true) {
+			roll(t, u, repo)
+		}
+		return storagetest.Fault{}
+	})
+	u = newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = store })
+	_, err := u.ForceOnline(t.Context(), repo.App, []string{"inner"})
+	require.NoError(t, err)
 }
 
 func TestAFileOverTheLimitIsRefused(t *testing.T) {

@@ -1,0 +1,66 @@
+package history_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/tufonline/tufonline/integration/history"
+)
+
+// good is a history with nothing wrong.
+func good() history.Record {
+	return history.Record{
+		Observations: []history.Observation{
+			{App: "a", Begun: 1, Timestamp: 1, Snapshot: 1, Listed: map[string]int64{"targets": 1, "team": 1}},
+			{App: "a", Begun: 3, Timestamp: 2, Snapshot: 2, Listed: map[string]int64{"targets": 2, "team": 1}},
+			{App: "a", Begun: 5, Timestamp: 3, Snapshot: 2, Listed: map[string]int64{"targets": 2, "team": 1}},
+			{App: "b", Begun: 6, Timestamp: 1, Snapshot: 1, Listed: map[string]int64{"targets": 1}},
+		},
+		Successes: []history.Success{
+			{App: "a", Heard: 2, Versions: map[string]int64{"timestamp": 2, "snapshot": 2, "targets": 2}},
+			{App: "a", Heard: 4, Versions: map[string]int64{"timestamp": 3}},
+		},
+		Files: []history.File{
+			{Name: "a/1.targets.json", Digest: "x"}, {Name: "a/1.targets.json", Digest: "x"}, {Name: "a/timestamp.json version 1", Digest: "y"},
+		},
+		Snapshots: []history.Snapshot{{App: "a", Version: 2, Listed: map[string]int64{"targets": 2, "team": 1}}},
+	}
+}
+
+func TestAGoodHistoryIsPassed(t *testing.T) {
+	assert.Empty(t, history.Check(good()))
+}
+
+func TestBrokenHistoriesAreTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(r *history.Record)
+		says  string
+	}{
+		"a timestamp went back":      {func(r *history.Record) { r.Observations[2].Timestamp = 1 }, "timestamp version 1 was seen after 2"},
+		"a snapshot went back":       {func(r *history.Record) { r.Observations[2].Snapshot = 1 }, "snapshot version 1 was seen after 2"},
+		"one timestamp, two sizes":   {func(r *history.Record) { r.Observations[1].Timestamp = 3; r.Observations[2].Snapshot = 3 }, "led to two snapshots"},
+		"a listed version shrank":    {func(r *history.Record) { r.Observations[2].Listed["targets"] = 1 }, "targets version 1 was listed after 2"},
+		"an entry left":              {func(r *history.Record) { delete(r.Observations[1].Listed, "team") }, "team has left snapshot version 2"},
+		"a file was missing":         {func(r *history.Record) { r.Observations[1].Problem = "404" }, "a client would not go on: 404"},
+		"a file had two contents":    {func(r *history.Record) { r.Files[1].Digest = "z" }, "a/1.targets.json has had two contents"},
+		"a timestamp had two":        {func(r *history.Record) { r.Files[0] = history.File{Name: r.Files[2].Name, Digest: "z"} }, "version 1 has had two contents"},
+		"a success was not there":    {func(r *history.Record) { r.Successes[1].Versions["timestamp"] = 4 }, "timestamp version 4 was said to be published, and 3 was seen"},
+		"a snapshot was not there":   {func(r *history.Record) { r.Snapshots = nil }, "snapshot version 2 was said to be published, and is not there"},
+		"a later snapshot was older": {func(r *history.Record) { r.Successes[0].Versions["snapshot"] = 3 }, "snapshot version 3 was said to be published, and 2 was seen"},
+		"another snapshot came with it": {func(r *history.Record) { r.Successes[0].Versions["snapshot"] = 1 },
+			"timestamp version 2 did not bring snapshot version 1"},
+		"targets were not in it":     {func(r *history.Record) { r.Successes[0].Versions["targets"] = 3 }, "targets version 3 was said to be published with"},
+		"nobody looked again":        {func(r *history.Record) { r.Successes[1].Heard = 7 }, "nobody has looked after timestamp version 3"},
+		"of an app nobody looked at": {func(r *history.Record) { r.Successes[1].App = "c" }, "app c: nobody has looked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := good()
+			test.spoil(&r)
+			wrong := history.Check(r)
+			if assert.NotEmpty(t, wrong) {
+				assert.Contains(t, wrong[0], test.says)
+			}
+		})
+	}
+}
