@@ -1,15 +1,23 @@
 # Made for a plain Debian machine with Go and git: what else a target needs, it installs or builds by itself.
 
+SHELL         := /bin/bash
+.SHELLFLAGS   := -eu -o pipefail -c
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN           := $(CURDIR)/.cache/bin
 FUZZTIME      ?= 30s
 
-.PHONY: test lint fmt fuzz bench deps
+.PHONY: test soak lint fmt fuzz bench deps
 
 # All tests with the race detector, also those against real servers and foreign clients, none of which is skipped here.
 test: deps
 	go test -race ./...
 	cd integration && TUF_TEST_REQUIRE=1 go test -race ./...
+
+# The long versions of what proves the promises (docs/reliability.md), which take half an hour or more, and print their figures.
+soak: deps
+	TUF_TEST_SOAK=1 go test -race -v -timeout 3h -run 'Fault|Hostile|SafeToRepeat' ./tufupdate ./internal/refserver | grep -v '^ *=== \|^ *--- PASS'
+	cd integration && TUF_TEST_SOAK=1 TUF_TEST_REQUIRE=1 go test -race -v -timeout 3h ./... | grep -v '^ *=== \|^ *--- PASS'
+	$(MAKE) fuzz FUZZTIME=5m
 
 # The linters of .golangci.yml, which hold the import arrows too, on both modules.
 lint:

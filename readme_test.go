@@ -1,10 +1,14 @@
 package tufonline_test
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,4 +23,31 @@ func TestTheReadmeShowsTheExample(t *testing.T) {
 	snippet, _, found := strings.Cut(rest, "```\n")
 	require.True(t, found)
 	require.Contains(t, string(example), snippet)
+}
+
+// What docs/ says is tested has a test of that name.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	defined := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, match := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`).FindAllSubmatch(source, -1) {
+			defined[string(match[1])] = true
+		}
+		return err
+	}))
+	documents, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	named := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)\\w+)`").FindAllSubmatch(text, -1) {
+			named++
+			assert.True(t, defined[string(match[1])], "%s names %s", document, match[1])
+		}
+	}
+	assert.Positive(t, named)
 }

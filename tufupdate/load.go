@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,7 +39,9 @@ func (p *published) root() *tufmeta.RootDocument { return p.roots[len(p.roots)-1
 func (p *published) warn(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+	if warning := fmt.Sprintf(format, args...); !slices.Contains(p.warnings, warning) {
+		p.warnings = append(p.warnings, warning)
+	}
 }
 
 // loadRoots is followRoots for those who mean to sign: ErrRootExpired if the newest root has expired.
@@ -185,6 +188,17 @@ func (p *published) checkListed(info tufmeta.FileInfo, d *file) error {
 		return nil
 	}
 	return info.Check(d.Document)
+}
+
+// followable returns an error if no version can follow a document's.
+func (p *published) followable(d *document) error {
+	if d.Version() < tufmeta.MaxVersion {
+		return nil
+	}
+	role := d.Role().Name
+	return &VerificationError{
+		App: p.app, Role: role, Version: d.Version(), Key: p.key(role, d.Version()), Err: errors.New("no version can follow"),
+	}
 }
 
 // same reports whether two documents are the same file.

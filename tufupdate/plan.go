@@ -38,6 +38,13 @@ func (t *tree) checkAsked(nodes []*node) error {
 		if !asked {
 			continue
 		}
+		if _, listed := t.snapshot.Listed(role); listed { // below a role that makes no sense, perhaps
+			for _, n := range nodes {
+				if n.problem != nil {
+					return n.problem
+				}
+			}
+		}
 		return errorf(t.app, fmt.Sprintf("role %q", role), ErrUnknownRole)
 	}
 	return nil
@@ -55,6 +62,12 @@ func (t *tree) decide(ctx context.Context, n *node) (bool, error) {
 		return false, nil
 	}
 	if asked {
+		if n.problem != nil && !n.fresh() { // clients could not read its successor either
+			return false, n.problem
+		}
+		if err := t.followable(n.doc); err != nil {
+			return false, err
+		}
 		_, err := t.keys.online(ctx, n.role)
 		return err == nil, err
 	}

@@ -120,7 +120,13 @@ func (rel *release) changes() []change {
 // sign makes the release that follows p.
 func (r *roll) sign(ctx context.Context, p *published, roles []string) (*release, error) {
 	var rel release
+	if err := p.followable(p.timestamp); err != nil {
+		return nil, err
+	}
 	if !isTimestampOnly(roles) || p.snapshot.rotated {
+		if err := p.followable(p.snapshot); err != nil {
+			return nil, err
+		}
 		if err := r.signTargets(ctx, p, roles, &rel); err != nil {
 			return nil, err
 		}

@@ -51,7 +51,7 @@ type node struct {
 	bin    bool
 
 	candidates []*document // verified: what is listed, and what was uploaded since, ascending
-	problem    error       // why what is listed is not among them
+	problem    error       // what is wrong with what is listed
 
 	visited  bool
 	doc      *document // the candidate that counts; nil if none does
@@ -91,7 +91,47 @@ func (t *tree) walk(ctx context.Context) error {
 	if err := t.find(ctx, t.root, earlier); err != nil {
 		return err
 	}
-	return t.visit(ctx, t.root)
+	for {
+		if err := t.visit(ctx, t.root); err != nil {
+			return err
+		}
+		n := t.misled()
+		if n == nil {
+			return nil
+		}
+		n.candidates = slices.DeleteFunc(n.candidates, func(d *document) bool { return d == n.doc })
+		for _, n := range t.nodes {
+			n.visited, n.doc, n.children = false, nil, nil
+		}
+		t.root.visited, t.root.doc, t.root.children = false, nil, nil
+	}
+}
+
+// misled returns a node whose document must not be taken in, after a warning, nil if there is none: it delegates to a name that is another's
+// too, and the other's document is the one that is listed, which clients that come this way reject.
+func (t *tree) misled() *node {
+	nodes := t.all()
+	counts := map[string]*node{}
+	for _, n := range nodes {
+		counts[n.role.Name] = n
+	}
+	for _, n := range nodes {
+		if !n.fresh() {
+			continue
+		}
+		for _, child := range n.children {
+			other := counts[child.role.Name]
+			if other == child || other.doc == nil {
+				continue
+			}
+			if _, err := child.role.Verify(other.doc.Document); err != nil {
+				t.warn("role %s: version %d is not taken in: it delegates to %s by keys that are not those by which that is listed",
+					n.role.Name, n.doc.Version(), child.role.Name)
+				return n
+			}
+		}
+	}
+	return nil
 }
 
 // find reads the files of a role: the one that the snapshot lists, and those that were uploaded since. What does not verify is no
@@ -226,10 +266,12 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 		if problem, err := untrusted(err); err != nil {
 			return err
 		} else if problem != nil {
-			t.warn("role %s: version %d: %v", n.role.Name, d.Version(), problem)
 			if fresh {
+				t.warn("role %s: version %d is not taken in: %v", n.role.Name, d.Version(), problem)
 				continue
 			}
+			t.warn("role %s: version %d: %v", n.role.Name, d.Version(), problem)
+			n.problem = problem
 		}
 		if fresh {
 			missing, err := t.missing(ctx, children)
@@ -258,12 +300,16 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 		err = fmt.Errorf("delegates to %d roles, more than %d", delegations.Len(), maxBins)
 	}
 	if err != nil {
-		return nil, &VerificationError{App: t.app, Role: n.role.Name, Version: d.Version(), Key: t.key(n.role.Name, d.Version()), Err: err}
+		return nil, t.problem(n, d, err)
 	}
 	var children []*node
+	var found []string
 	group, findCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
 	for role := range delegations.All() {
+		if findCtx.Err() != nil {
+			break
+		}
 		child := &node{role: role, bin: delegations.IsBin(role.Name)}
 		var before *tufmeta.Role
 		if listed != nil {
@@ -283,9 +329,18 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 		}
 		t.nodes[key] = child
 		children = append(children, child)
-		group.Go(func() error { return t.find(findCtx, child, []*tufmeta.Role{before}) })
+		found = append(found, key)
+		group.Go(func() error {
+			if err := t.find(findCtx, child, []*tufmeta.Role{before}); err != nil || !fresh || len(child.candidates) > 0 {
+				return err
+			}
+			return t.unusable(n, d, child) // the document is not taken in, however many others there are to look for
+		})
 	}
 	if err := group.Wait(); err != nil {
+		for _, key := range found {
+			delete(t.nodes, key) // some have been looked for in part
+		}
 		return nil, err
 	}
 	for _, child := range children {
@@ -294,6 +349,20 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 		}
 	}
 	return children, nil
+}
+
+// problem says what is wrong with a document of n.
+func (t *tree) problem(n *node, d *document, err error) error {
+	return &VerificationError{App: t.app, Role: n.role.Name, Version: d.Version(), Key: t.key(n.role.Name, d.Version()), Err: err}
+}
+
+// unusable says that a document of n cannot be taken in, since clients could not use its delegation to child.
+func (t *tree) unusable(n *node, d *document, child *node) error {
+	problem := child.problem
+	if problem == nil {
+		problem = t.absent(child.role.Name, 1)
+	}
+	return t.problem(n, d, fmt.Errorf("delegated role %s: %w", child.role.Name, problem))
 }
 
 // needs reports whether a delegated role has to be visited. before is the role as the listed document of its delegator declares it.

@@ -24,8 +24,12 @@ type succinct struct {
 	bitLength int
 }
 
-// ParseDelegations reads the delegations of a targets document. One without delegations has empty ones.
+// ParseDelegations reads the delegations of a targets document, whose target files have to be well-formed too. One without delegations has
+// empty ones.
 func ParseDelegations(d *Document) (*Delegations, error) {
+	if err := checkTargets(d.field("targets")); err != nil {
+		return nil, fmt.Errorf("signed.targets%w", err)
+	}
 	ds := &Delegations{byName: map[string]*Role{}, bins: map[string]bool{}}
 	object := d.field("delegations")
 	if object == nil {
@@ -68,7 +72,7 @@ func (ds *Delegations) parse(object value) error {
 }
 
 func (ds *Delegations) add(object value, keys map[string]*Key) error {
-	fields, err := object.fields("name", "path_hash_prefixes")
+	fields, err := object.fields("name", "path_hash_prefixes", "paths", "terminating")
 	if err != nil {
 		return err
 	}
@@ -86,9 +90,20 @@ func (ds *Delegations) add(object value, keys map[string]*Key) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", name, err)
 	}
+	for i, field := range []string{1: "path_hash_prefixes", 2: "paths"} {
+		if field == "" || fields[i] == nil {
+			continue
+		}
+		if _, err := fields[i].texts(); err != nil {
+			return fmt.Errorf("%q: %s: %w", name, field, err)
+		}
+	}
+	if _, err := fields[3].boolean(); err != nil {
+		return fmt.Errorf("%q: terminating: %w", name, err)
+	}
 	ds.roles = append(ds.roles, role)
 	ds.byName[name] = role
-	ds.bins[name] = fields[1] != nil && string(fields[1]) != "null" // clients take null for none
+	ds.bins[name] = fields[1] != nil
 	return nil
 }
 

@@ -62,9 +62,11 @@ func parseKey(id string, object value) (*Key, error) {
 		return nil, err
 	}
 	public, err := keyval[0].text()
+	if err == nil && public == "" {
+		err = errMissing
+	}
 	if err != nil {
-		k.err = fmt.Errorf("keyval.public: %w", err)
-		return k, nil
+		return nil, fmt.Errorf("keyval.public: %w", err)
 	}
 	k.public, k.hash, k.err = parsePublic(k.Declared.Type, k.Declared.Scheme, public)
 	if k.err == nil {

@@ -73,19 +73,34 @@ func (v value) length() int {
 
 // members returns the names, unquoted, and values of an object, in canonical order.
 func (v value) members() (iter.Seq2[string, value], error) {
+	quoted, err := v.quotedMembers()
+	if err != nil {
+		return nil, err
+	}
+	return func(yield func(string, value) bool) {
+		for name, val := range quoted {
+			if !yield(string(unquote(name)), val) {
+				return
+			}
+		}
+	}, nil
+}
+
+// quotedMembers is members with the names as they stand, which allocates nothing.
+func (v value) quotedMembers() (iter.Seq2[value, value], error) {
 	if len(v) == 0 {
 		return nil, errMissing
 	}
 	if v[0] != '{' {
 		return nil, errors.New("not an object")
 	}
-	return func(yield func(string, value) bool) {
+	return func(yield func(name, val value) bool) {
 		for rest := v[1:]; rest[0] != '}'; {
 			if rest[0] == ',' {
 				rest = rest[1:]
 			}
 			n := rest.length()
-			name := string(unquote(rest[:n]))
+			name := rest[:n]
 			rest = rest[n+1:]
 			n = rest.length()
 			if !yield(name, rest[:n]) {

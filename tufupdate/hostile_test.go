@@ -1,0 +1,202 @@
+package tufupdate_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// A victim is a repository that somebody attacks who can write to its bucket, as it is before, and a client that trusts it.
+type victim struct {
+	repo    *testrepo.Repo
+	offline []string
+	client  *testrepo.Client
+	newest  map[string]int64            // what the client trusts
+	genuine map[string]string           // its files
+	said    map[string][]map[string]any // by its metadata, by role
+	tally   *tally
+}
+
+func newVictim(t *testing.T, repo *testrepo.Repo, count *tally, offline ...string) *victim {
+	t.Helper()
+	client := newClient(t, repo)
+	v := &victim{repo, offline, client, versions(t, client), files(t, repo), map[string][]map[string]any{}, count}
+	for name, data := range v.genuine {
+		if isMetadata(repo, name) {
+			role := roleOf(repo, name)
+			v.said[role] = append(v.said[role], says(t, data))
+		}
+	}
+	return v
+}
+
+// A tally counts attacks by what became of them.
+type tally struct{ refused, harmless, rolledBack atomic.Int64 }
+
+func (c *tally) log(t *testing.T) {
+	t.Helper()
+	refused, harmless, back := c.refused.Load(), c.harmless.Load(), c.rolledBack.Load()
+	require.Positive(t, refused+harmless+back)
+	t.Logf("%d attacks: %d refused, %d harmless, %d go back to an earlier state", refused+harmless+back, refused, harmless, back)
+}
+
+// An attack is a change of a repository's files, and what is to come of it. Exactly one of the four outcomes is given.
+type attack struct {
+	name   string
+	roles  []string // to be rolled; the default if empty
+	change func(t *testing.T, repo *testrepo.Repo)
+
+	blamed     string // refused: the error names this file
+	harmless   string // the roll succeeds: why that does no harm
+	rolledBack bool   // everything is as it was at some time before, which only those notice who have seen what came since
+	either     string // as with blamed if it is refused; but it may succeed
+	signed     bool   // the right keys have signed the change, so what follows from it counts as genuine
+}
+
+// attacked carries out an attack on a copy of the victim, and judges what a new updater makes of it. Either the roll fails: then nothing was
+// signed, no object has changed, and a VerificationError names the file at fault. Or it succeeds: then a client that trusted what was there
+// before the attack refreshes, and everything that was published says what a genuine file says.
+func (v *victim) attacked(t *testing.T, a attack) {
+	t.Run(a.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { v.judge(t, a) }) })
+}
+
+func (v *victim) judge(t *testing.T, a attack) {
+	repo := v.repo.Copy(t)
+	a.change(t, repo)
+	before := files(t, repo)
+	provider := repo.Provider(t, v.offline...)
+	result, err := newUpdater(t, repo, provider, pin(repo.Root)).Roll(t.Context(), repo.App, a.roles)
+	after := files(t, repo)
+	if err != nil {
+		v.tally.refused.Add(1)
+		assert.Empty(t, a.harmless, "%v", err)
+		assert.False(t, a.rolledBack, "%v", err)
+		assert.Zero(t, provider.Signatures(), "something was signed: %v", err)
+		assert.Equal(t, before, after, "%v", err)
+		if a.signed && (errors.Is(err, tufupdate.ErrNoKey) || errors.Is(err, tufupdate.ErrTargetsOffline)) {
+			return // the right keys have signed a root by which a role has no usable key
+		}
+		blames(t, a.blamed+a.either, err, a.name)
+		return
+	}
+	assert.Empty(t, a.blamed, "it is not refused: %v", result)
+	sameVersionsSameBytes(t, repo, before, after, a.name)
+	client := v.client.Copy(t, repo.Store)
+	if a.rolledBack {
+		v.tally.rolledBack.Add(1)
+		if now, err := client.Versions(); err == nil {
+			assert.Equal(t, v.newest, now, "who has seen the later state stays there")
+		}
+	} else {
+		v.tally.harmless.Add(1)
+		assert.NoError(t, refresh(client), "the client from before")
+	}
+	for role, version := range result.Versions {
+		v.follows(t, a, role, before, after[repo.File(role, version)])
+	}
+}
+
+// blames requires that an error names the file at fault.
+func blames(t *testing.T, file string, err error, name string) {
+	t.Helper()
+	var verification *tufupdate.VerificationError
+	if assert.ErrorAs(t, err, &verification, name) {
+		assert.Equal(t, file, verification.Key, "%s: %v", name, err)
+		assert.Contains(t, err.Error(), file, name)
+	}
+}
+
+// follows requires that a document says what a file of its role said that go-tuf trusts: one from before the attack, or one that the
+// attack put there if the right keys have signed it.
+func (v *victim) follows(t *testing.T, a attack, role string, before map[string]string, document string) {
+	t.Helper()
+	said := says(t, document)
+	for _, genuine := range v.said[role] {
+		if assert.ObjectsAreEqual(said, genuine) {
+			return
+		}
+	}
+	for name, data := range before {
+		if a.signed && isMetadata(v.repo, name) && roleOf(v.repo, name) == role && v.trusts(role, data) && assert.ObjectsAreEqual(said, says(t, data)) {
+			return
+		}
+	}
+	assert.Fail(t, "it follows from nothing that go-tuf trusts", "%s: %s", role, document)
+}
+
+// trusts reports whether go-tuf trusts a document that the attack put there. Of a delegated role's it tells only whether it can be read.
+func (v *victim) trusts(role, data string) (trusts bool) {
+	defer func() { _ = recover() }() // as in goTufTrusts
+	if isTopLevel(role) {
+		return goTufTrusts(v.repo, role, []byte(data))
+	}
+	_, err := metadata.Targets().FromBytes([]byte(data))
+	return err == nil
+}
+
+// refresh refreshes a client. There is input that go-tuf panics on, which is no trust either.
+func refresh(client *testrepo.Client) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("go-tuf panics: %v", p)
+		}
+	}()
+	return client.Refresh()
+}
+
+// roleOf returns the role that a file is of, by its name.
+func roleOf(repo *testrepo.Repo, name string) string {
+	role := strings.TrimSuffix(strings.TrimPrefix(name, repo.App+"/"), ".json")
+	if version, rest, ok := strings.Cut(role, "."); ok && strings.Trim(version, "0123456789") == "" {
+		return rest
+	}
+	return role
+}
+
+// isMetadata reports whether a file is one of the repository's metadata.
+func isMetadata(repo *testrepo.Repo, name string) bool {
+	return strings.HasPrefix(name, repo.App+"/") && strings.HasSuffix(name, ".json")
+}
+
+// overwrite is the change that puts bytes into the place of a file, which may be missing.
+func overwrite(name string, data []byte) func(*testing.T, *testrepo.Repo) {
+	return func(t *testing.T, repo *testrepo.Repo) { repo.Overwrite(t, name, data) }
+}
+
+// all returns the change that makes several.
+func all(changes ...func(*testing.T, *testrepo.Repo)) func(*testing.T, *testrepo.Repo) {
+	return func(t *testing.T, repo *testrepo.Repo) {
+		for _, change := range changes {
+			change(t, repo)
+		}
+	}
+}
+
+func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
+	for name, options := range map[string]testrepo.Options{"consistent": {Hashes: true}, "inconsistent": {Hashes: true, Inconsistent: true}} {
+		t.Run(name, func(t *testing.T) {
+			repo := testrepo.New(t, storage.NewMemory(), options)
+			provider := repo.Provider(t)
+			u := newUpdater(t, repo, provider, pin(repo.Root))
+			roll(t, u, repo)
+			earlier := files(t, repo)
+			roll(t, u, repo)
+			for name, data := range earlier {
+				repo.Overwrite(t, name, []byte(data))
+			}
+			blames(t, repo.File(metadata.TIMESTAMP, 0), refused(t, u, repo, provider), "it has seen the newer state")
+			roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
+		})
+	}
+}

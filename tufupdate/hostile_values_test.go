@@ -1,0 +1,244 @@
+package tufupdate_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/storage"
+)
+
+// A place in a JSON document is the path that leads there from the top: names and numbers.
+type place []any
+
+func (p place) String() string { return strings.Trim(fmt.Sprint([]any(p)), "[]") }
+
+// places returns all places in a document, in order.
+func places(document any) []place {
+	var all []place
+	var walk func(v any, path place)
+	walk = func(v any, path place) {
+		if len(path) > 0 {
+			all = append(all, slices.Clone(path))
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				walk(v[name], append(path, name))
+			}
+		case []any:
+			for i := range v {
+				walk(v[i], append(path, i))
+			}
+		}
+	}
+	walk(document, nil)
+	return all
+}
+
+// gone is a change that takes a value out.
+const gone = ""
+
+// put returns a document in which another text lies in a place.
+func put(t *testing.T, document []byte, at place, text string) []byte {
+	t.Helper()
+	root := decode(t, document)
+	var change func(v any, path place) any
+	change = func(v any, path place) any {
+		if len(path) == 0 {
+			return json.RawMessage(text)
+		}
+		switch v := v.(type) {
+		case map[string]any:
+			name, _ := path[0].(string)
+			if len(path) == 1 && text == gone {
+				delete(v, name)
+			} else {
+				v[name] = change(v[name], path[1:])
+			}
+		case []any:
+			i, _ := path[0].(int)
+			if len(path) == 1 && text == gone {
+				return slices.Delete(v, i, i+1)
+			}
+			v[i] = change(v[i], path[1:])
+		}
+		return v
+	}
+	data, err := json.Marshal(change(root, at))
+	require.NoError(t, err)
+	return data
+}
+
+func decode(t *testing.T, document []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	var v any
+	require.NoError(t, decoder.Decode(&v))
+	return v
+}
+
+// strange are values that do not belong where they are put.
+var strange = []string{"null", "[]", "{}", `""`, "0", "-1", "1.5", "1e400", "18446744073709551616", "true", gone}
+
+// A victimFile is one file of each kind, its role, and what is rolled.
+type victimFile struct {
+	role string
+	name string
+	data []byte
+}
+
+// kinds returns one file of each kind of a repository, and a second root that is to follow the first.
+func kinds(t *testing.T, repo *testrepo.Repo) []victimFile {
+	t.Helper()
+	root, err := metadata.Root().FromBytes(repo.Root)
+	require.NoError(t, err)
+	root.Signed.Version = 2
+	all := []victimFile{{"root", repo.File("root", 2), testrepo.SignWith(t, root, false, repo.Keys["root"]...)}}
+	for _, role := range []string{"timestamp", "snapshot", "targets", "team a"} {
+		name := repo.File(role, 1)
+		all = append(all, victimFile{role, name, repo.Read(t, name)})
+	}
+	return all
+}
+
+// Every value of every file is replaced by every strange one.
+func TestEveryValueReplaced(t *testing.T) {
+	var count tally
+	t.Run("files", func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+		v := newVictim(t, repo, &count)
+		for _, f := range kinds(t, repo) {
+			for _, anew := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, signed anew %v", f.role, anew), func(t *testing.T) {
+					t.Parallel()
+					for _, at := range places(decode(t, f.data)) {
+						for _, text := range strange {
+							v.attacked(t, f.attack(t, repo, at, text, anew))
+						}
+					}
+				})
+			}
+		}
+	})
+	count.log(t)
+}
+
+// roles are those to roll so that the file counts.
+func (f victimFile) roles() []string {
+	if f.role == "team a" {
+		return []string{"targets", f.role}
+	}
+	return []string{"targets"}
+}
+
+// attack returns the attack that puts a text into a place.
+func (f victimFile) attack(t *testing.T, repo *testrepo.Repo, at place, text string, anew bool) attack {
+	data := put(t, f.data, at, text)
+	a := attack{name: fmt.Sprintf("%s: %v = %s", f.name, at, text), roles: f.roles(), signed: anew}
+	same := assert.ObjectsAreEqual(decode(t, f.data), decode(t, data))
+	if anew {
+		data = signAnew(data, repo.Keys[f.role])
+	}
+	a.change = overwrite(f.name, data)
+	switch {
+	case same:
+		a.harmless = "it is the value that was there"
+	case f.role == "root" && anew && text == gone && at.String() == "signed consistent_snapshot":
+		a.blamed = repo.App + "/snapshot.json" // without it, names carry no versions
+	case anew || at[0] == "signatures":
+		a.either = f.name
+	default:
+		a.blamed = f.name
+	}
+	return a
+}
+
+// A document that a broken tool of an offline role's holders has made, and they have signed, does not reach clients that cannot read it.
+func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
+	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+	v := newVictim(t, base, &tally{}, "targets")
+	upload := base.NextTargets(t, "targets", 2, nil)
+	file := place{"signed", "targets", testrepo.TopTarget}
+	delegations := place{"signed", "delegations"}
+	for _, test := range []struct {
+		at   place
+		text string
+	}{
+		{file, "null"},
+		{file, "{}"},
+		{append(slices.Clone(file), "length"), gone},
+		{append(slices.Clone(file), "length"), `"5"`},
+		{append(slices.Clone(file), "hashes"), gone},
+		{append(slices.Clone(file), "hashes"), "{}"},
+		{append(slices.Clone(file), "hashes", "sha256"), "7"},
+		{place{"signed", "targets"}, "null"},
+		{delegations, "null"},
+		{delegations, "{}"},
+		{append(slices.Clone(delegations), "roles"), "null"},
+		{append(slices.Clone(delegations), "roles", 0, "paths"), "7"},
+		{append(slices.Clone(delegations), "roles", 0, "paths"), gone},
+		{append(slices.Clone(delegations), "roles", 0, "terminating"), `"no"`},
+		{append(slices.Clone(delegations), "roles", 0, "terminating"), gone},
+	} {
+		name := base.File("targets", 2)
+		v.attacked(t, attack{name: fmt.Sprintf("%v = %s", test.at, test.text), harmless: "the roll goes on with what clients have",
+			change: overwrite(name, signAnew(put(t, upload, test.at, test.text), base.Keys["targets"]))})
+	}
+}
+
+// What is no JSON document in UTF-8, in the place of each kind of file.
+func TestFilesThatAreNoDocuments(t *testing.T) {
+	var count tally
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+	v := newVictim(t, repo, &count)
+	for _, f := range kinds(t, repo) {
+		for name, data := range map[string][]byte{
+			"gzip": gzipped(t, f.data), "UTF-8 with a BOM": slices.Concat([]byte("\ufeff"), f.data), "UTF-16": wide(f.data),
+			"NUL before": slices.Concat([]byte{0}, f.data), "NUL behind": slices.Concat(f.data, []byte{0}),
+			"garbage behind": slices.Concat(f.data, []byte("}")), "twice": slices.Concat(f.data, f.data), "empty": nil, "blank": []byte(" \n"),
+			"in an array": slices.Concat([]byte("["), f.data, []byte("]")), "null": []byte("null"), "a string": []byte(`"signed"`),
+			"Latin-1":       bytes.Replace(f.data, []byte(`"signed"`), []byte("\"\xe9\":1,\"signed\""), 1),
+			"an error page": []byte("<html><body>503 Slow Down</body></html>"),
+		} {
+			v.attacked(t, attack{name: f.name + ": " + name, roles: f.roles(), change: overwrite(f.name, data), blamed: f.name})
+		}
+	}
+	timestamp := repo.File("timestamp", 1)
+	whole := repo.Read(t, timestamp)
+	for n := range whole {
+		v.attacked(t, attack{name: fmt.Sprintf("the first %d bytes", n), change: overwrite(timestamp, whole[:n]), blamed: timestamp})
+	}
+	count.log(t)
+}
+
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(data)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+func wide(text []byte) []byte {
+	out := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(string(text))) {
+		out = binary.LittleEndian.AppendUint16(out, unit)
+	}
+	return out
+}
