@@ -5,17 +5,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,21 +36,24 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-const killedWorkers = 3 // at the same time
+const (
+	killedWorkers = 3 // at the same time
+	shortestLife  = 100 * time.Millisecond
+)
 
 // Processes have tasks done for several apps of one store, and are killed at any moment and started again, while clients look. What clients
 // saw, and what workers said, is checked afterwards.
 func TestProcessesThatAreKilledLeaveEveryClientContent(t *testing.T) {
-	onFiles, onS3 := 14, 8
+	onFiles, onS3 := int64(14), int64(8)
 	if os.Getenv("TUF_TEST_SOAK") != "" {
-		onFiles, onS3 = 160, 60
+		onFiles, onS3 = 150, 60
 	}
 	t.Run("files", func(t *testing.T) {
 		place := url.URL{Scheme: "file", Path: filepath.ToSlash(t.TempDir())}
-		killWorkers(t, place.String(), onFiles)
+		killWorkers(t, place.String(), onFiles, 600*time.Millisecond)
 	})
 	t.Run("S3", func(t *testing.T) {
-		killWorkers(t, s3server.Start(t).Place().String(), onS3)
+		killWorkers(t, s3server.Start(t).Place().String(), onS3, 1200*time.Millisecond)
 	})
 }
 
@@ -73,7 +77,8 @@ func watchedApps(t *testing.T, store storage.Store) (repos []*testrepo.Repo, rol
 	return repos, roles
 }
 
-func killWorkers(t *testing.T, place string, kills int) {
+// killWorkers kills workers, each within longest of its first sign of work: so often, and more often if by then nothing has been done for some app.
+func killWorkers(t *testing.T, place string, kills int64, longest time.Duration) {
 	store := open(t, place)
 	repos, roles := watchedApps(t, store)
 	j := job{Store: place, Keys: t.TempDir()}
@@ -91,21 +96,27 @@ func killWorkers(t *testing.T, place string, kills int) {
 	finish := sync.OnceFunc(func() { close(done); watching.Wait() })
 	defer finish() // however this ends
 
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
 	var working sync.WaitGroup
-	var left, hit atomic.Int64
-	left.Store(int64(kills))
-	for range killedWorkers {
+	var killed, hit atomic.Int64
+	for i := range killedWorkers {
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		working.Go(func() {
-			for left.Add(-1) >= 0 && !t.Failed() {
-				if w.workAndBeKilled(t, j) {
+			for n := killed.Add(1); n <= kills || n <= 4*kills && len(w.idle(repos)) > 0; n = killed.Add(1) {
+				if w.workAndBeKilled(t, j, random, longest) {
 					hit.Add(1)
 				}
+				if t.Failed() {
+					return
+				}
 			}
+			killed.Add(-1)
 		})
 	}
 	working.Wait()
-	require.False(t, t.Failed())
-	assert.Greater(t, hit.Load(), int64(kills/2), "kills that hit work under way")
+	assert.Greater(t, hit.Load(), killed.Load()/2, "kills that hit work under way")
+	assert.Empty(t, w.idle(repos), "apps for which nothing was done after the first kill")
 	w.rollAll(t, j, repos)
 	finish()
 
@@ -113,26 +124,8 @@ func killWorkers(t *testing.T, place string, kills int) {
 		w.readSnapshots(t, repo)
 	}
 	assert.Empty(t, history.Check(w.record))
-	t.Logf("%d kills, %d of them of work under way; %d observations, %d tasks done, %d versions of files, %d timestamps",
-		kills, hit.Load(), len(w.record.Observations), len(w.record.Successes), len(w.digests), w.timestamps)
-}
-
-// addKeys writes the private keys of all roles but root as keys.Dir wants them.
-func addKeys(t *testing.T, folder string, repo *testrepo.Repo) {
-	t.Helper()
-	folder = filepath.Join(folder, filepath.FromSlash(repo.App))
-	require.NoError(t, os.MkdirAll(folder, 0o700))
-	for role, all := range repo.Keys {
-		for _, key := range all {
-			if role == metadata.ROOT {
-				continue
-			}
-			der, err := x509.MarshalPKCS8PrivateKey(key.Private)
-			require.NoError(t, err)
-			data := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-			require.NoError(t, os.WriteFile(filepath.Join(folder, key.ID), data, 0o600))
-		}
-	}
+	t.Logf("%d kills, %d of them during work; %d timestamps in %d observations, %d tasks done, %d versions of files verified",
+		killed.Load(), hit.Load(), w.timestamps, len(w.record.Observations), len(w.record.Successes), len(w.digests))
 }
 
 // A watch records a history.
@@ -144,6 +137,29 @@ type watch struct {
 	record     history.Record
 	digests    map[string]string
 	timestamps int
+	firstKill  int64 // when, if there was one
+}
+
+// success records what was said to be published.
+func (w *watch) success(app string, versions map[string]int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record.Successes = append(w.record.Successes, history.Success{App: app, Heard: w.clock.Add(1), Versions: versions})
+}
+
+// idle returns the apps for which no worker has done a task since the first kill.
+func (w *watch) idle(repos []*testrepo.Repo) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var apps []string
+	for _, repo := range repos {
+		if w.firstKill == 0 || !slices.ContainsFunc(w.record.Successes, func(s history.Success) bool {
+			return s.App == repo.App && s.Heard > w.firstKill
+		}) {
+			apps = append(apps, repo.App)
+		}
+	}
+	return apps
 }
 
 // Get is the store's, and records what it reads.
@@ -181,7 +197,7 @@ func (w *watch) Replace(context.Context, string, storage.Version, []byte) (stora
 	panic("watchers do not write")
 }
 
-// watch looks at an app until done, and once more.
+// watch has two clients look at an app until done, and once more: one that began before everything, and ever new ones. Then both agree.
 func (w *watch) watch(t *testing.T, repo *testrepo.Repo, done <-chan struct{}) {
 	old := testrepo.NewClient(t, w, repo.App, repo.Root, true)
 	for stop := false; !stop; {
@@ -190,55 +206,101 @@ func (w *watch) watch(t *testing.T, repo *testrepo.Repo, done <-chan struct{}) {
 			stop = true
 		default:
 		}
-		o := history.Observation{App: repo.App, Begun: w.clock.Add(1)}
-		versions, err := testrepo.NewClient(t, w, repo.App, repo.Root, false).Versions()
-		if err == nil {
-			err = w.readListed(t.Context(), repo, versions)
+		cold := testrepo.NewClient(t, w, repo.App, repo.Root, false)
+		found, ok := w.observe(t.Context(), repo, cold)
+		foundByOld, oldOK := w.observe(t.Context(), repo, old)
+		if !ok || !oldOK {
+			return // the checker will tell
 		}
-		if err == nil && repo.App == "other/nested" {
-			_, err = testrepo.NewClient(t, w, repo.App, repo.Root, false).Target("a/file")
+		if stop {
+			assert.Equal(t, found, foundByOld, "app %s: what a new client and an old one hold in the end", repo.App)
 		}
-		if err == nil {
-			_, err = old.Versions()
-		}
-		if err != nil {
-			o.Problem = err.Error()
-		}
-		o.Timestamp, o.Snapshot = versions[metadata.TIMESTAMP], versions[metadata.SNAPSHOT]
-		delete(versions, metadata.TIMESTAMP)
-		delete(versions, metadata.SNAPSHOT)
-		delete(versions, metadata.ROOT)
-		o.Listed = versions
-		w.mu.Lock()
-		w.record.Observations = append(w.record.Observations, o)
-		w.mu.Unlock()
 	}
 }
 
-// readListed reads the files that a snapshot lists.
-func (w *watch) readListed(ctx context.Context, repo *testrepo.Repo, versions map[string]int64) error {
-	for role, version := range versions {
-		switch role {
-		case metadata.ROOT, metadata.TIMESTAMP, metadata.SNAPSHOT:
-			continue
-		}
+// observe records what a client finds, and reports whether it would go on.
+func (w *watch) observe(ctx context.Context, repo *testrepo.Repo, client *testrepo.Client) (found map[string]int64, ok bool) {
+	o := history.Observation{App: repo.App, Begun: w.clock.Add(1)}
+	found, err := client.Versions()
+	if err == nil {
+		err = w.verifyListed(ctx, repo, found)
+	}
+	if err == nil && repo.App == "other/nested" {
+		_, err = client.Target("a/file")
+	}
+	if err != nil {
+		o.Problem = err.Error()
+	}
+	o.Timestamp, o.Snapshot, o.Listed = found[metadata.TIMESTAMP], found[metadata.SNAPSHOT], listed(found)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record.Observations = append(w.record.Observations, o)
+	return found, err == nil
+}
+
+// listed returns those of a client's versions that are targets and delegated roles'.
+func listed(versions map[string]int64) map[string]int64 {
+	versions = maps.Clone(versions)
+	for _, role := range []string{metadata.ROOT, metadata.TIMESTAMP, metadata.SNAPSHOT} {
+		delete(versions, role)
+	}
+	return versions
+}
+
+// verifyListed reads the files that a snapshot lists, and verifies each delegated one by whoever delegates to it. The client has verified targets.
+func (w *watch) verifyListed(ctx context.Context, repo *testrepo.Repo, versions map[string]int64) error {
+	documents := map[string]*metadata.Metadata[metadata.TargetsType]{}
+	for role, version := range listed(versions) {
 		object, err := w.Get(ctx, repo.File(role, version))
 		if err != nil {
 			return err
 		}
 		md, err := metadata.Targets().FromBytes(object.Data)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", repo.File(role, version), err)
 		}
 		if md.Signed.Version != version {
 			return fmt.Errorf("%s has version %d", repo.File(role, version), md.Signed.Version)
+		}
+		documents[role] = md
+	}
+	verified := map[string]bool{metadata.TARGETS: true}
+	for _, from := range documents {
+		for _, role := range delegated(from.Signed.Delegations) {
+			if documents[role] == nil {
+				return fmt.Errorf("role %s is delegated to, and not listed", role)
+			}
+			if err := from.VerifyDelegate(role, documents[role]); err != nil {
+				return fmt.Errorf("%s: %w", repo.File(role, versions[role]), err)
+			}
+			verified[role] = true
+		}
+	}
+	for role := range documents {
+		if !verified[role] {
+			return fmt.Errorf("role %s is listed, and nobody delegates to it", role)
 		}
 	}
 	return nil
 }
 
+func delegated(d *metadata.Delegations) (roles []string) {
+	switch {
+	case d == nil:
+	case d.SuccinctRoles != nil:
+		roles = d.SuccinctRoles.GetRoles()
+	default:
+		for _, role := range d.Roles {
+			roles = append(roles, role.Name)
+		}
+	}
+	return roles
+}
+
 // workAndBeKilled starts a worker and kills it a while after it has begun to work. It reports whether there was work under way.
-func (w *watch) workAndBeKilled(t *testing.T, j job) (hit bool) {
+func (w *watch) workAndBeKilled(t *testing.T, j job, random *rand.Rand, longest time.Duration) (hit bool) {
+	j.Seed = random.Uint64()
+	life := shortestLife + time.Duration(random.Int64N(int64(longest-shortestLife)))
 	program, err := os.Executable()
 	if !assert.NoError(t, err) {
 		return false
@@ -264,7 +326,7 @@ func (w *watch) workAndBeKilled(t *testing.T, j job) (hit bool) {
 			continue // cut off by the end
 		}
 		if kill == nil {
-			kill = time.AfterFunc(rand.N(500*time.Millisecond), func() { _ = cmd.Process.Kill() })
+			kill = time.AfterFunc(life, func() { _ = cmd.Process.Kill() })
 		}
 		if !l.State.Ended() {
 			begun[l.Task] = true
@@ -272,14 +334,18 @@ func (w *watch) workAndBeKilled(t *testing.T, j job) (hit bool) {
 		}
 		delete(begun, l.Task)
 		if assert.Equal(t, tasks.StateSuccess, l.State, l.Error) {
-			w.mu.Lock()
-			w.record.Successes = append(w.record.Successes, history.Success{App: l.App, Heard: w.clock.Add(1), Versions: l.Versions})
-			w.mu.Unlock()
+			w.success(l.App, l.Versions)
 		}
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait()
+	w.mu.Lock()
+	if w.firstKill == 0 {
+		w.firstKill = w.clock.Add(1)
+	}
+	w.mu.Unlock()
+	assert.Equal(t, -1, cmd.ProcessState.ExitCode(), "it ended before it was killed: %s", cmd.ProcessState)
 	assert.Empty(t, stderr.String())
-	assert.NotNil(t, kill, "it has done nothing")
+	assert.NotNil(t, kill, "it has begun nothing")
 	return len(begun) > 0
 }
 
@@ -293,11 +359,9 @@ func (w *watch) rollAll(t *testing.T, j job, repos []*testrepo.Repo) {
 	for i, repo := range repos {
 		for _, roles := range j.Apps[i].Roles {
 			result, err := u.Roll(t.Context(), repo.App, roles)
-			require.NoError(t, err)
-			require.Empty(t, result.Warnings)
-			w.mu.Lock()
-			w.record.Successes = append(w.record.Successes, history.Success{App: repo.App, Heard: w.clock.Add(1), Versions: result.Versions})
-			w.mu.Unlock()
+			if assert.NoError(t, err) && assert.Empty(t, result.Warnings) {
+				w.success(repo.App, result.Versions)
+			}
 		}
 	}
 }
@@ -313,13 +377,16 @@ func (w *watch) readSnapshots(t *testing.T, repo *testrepo.Repo) {
 		}
 		read[version] = true
 		object, err := w.Get(t.Context(), repo.File(metadata.SNAPSHOT, version))
+		if errors.Is(err, storage.ErrNotFound) {
+			continue // the checker will tell
+		}
 		require.NoError(t, err)
 		md, err := metadata.Snapshot().FromBytes(object.Data)
 		require.NoError(t, err)
-		listed := map[string]int64{}
+		lists := map[string]int64{}
 		for name, info := range md.Signed.Meta {
-			listed[strings.TrimSuffix(name, ".json")] = info.Version
+			lists[strings.TrimSuffix(name, ".json")] = info.Version
 		}
-		w.record.Snapshots = append(w.record.Snapshots, history.Snapshot{App: repo.App, Version: version, Listed: listed})
+		w.record.Snapshots = append(w.record.Snapshots, history.Snapshot{App: repo.App, Version: version, Listed: lists})
 	}
 }

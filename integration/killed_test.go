@@ -38,11 +38,12 @@ func workUntilKilled(ctx context.Context, updater *tufupdate.Updater, j job, out
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return updater.Run(ctx) })
-	for range goroutines {
+	for g := range goroutines {
+		random := rand.New(rand.NewPCG(j.Seed, uint64(g)))
 		group.Go(func() error {
 			for {
-				a := j.Apps[rand.N(len(j.Apps))]
-				accepted, err := updater.ForceOnline(ctx, a.App, a.Roles[rand.N(len(a.Roles))])
+				a := j.Apps[random.IntN(len(j.Apps))]
+				accepted, err := updater.ForceOnline(ctx, a.App, a.Roles[random.IntN(len(a.Roles))])
 				if err != nil {
 					return err
 				}

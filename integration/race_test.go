@@ -30,23 +30,27 @@ const (
 	processes       = 4
 	rollsOnFiles    = 160 // of each goroutine of each process
 	rollsOnS3       = 60
-	fewestDifferent = 3 // timestamps that a reader sees, lest it has raced with nothing
+	reportedOnS3    = 0.95 // of the releases, at least: see check
+	fewestDifferent = 3    // timestamps that a reader sees, lest it has raced with nothing
 )
 
 func TestProcessesThatRollOneAppLeaveEveryClientContent(t *testing.T) {
 	t.Run("files", func(t *testing.T) {
 		place := url.URL{Scheme: "file", Path: filepath.ToSlash(t.TempDir())}
-		race(t, place.String(), rollsOnFiles)
+		race(t, place.String(), rollsOnFiles, 1)
 	})
 	t.Run("S3", func(t *testing.T) {
-		race(t, s3server.Start(t).Place().String(), rollsOnS3)
+		race(t, s3server.Start(t).Place().String(), rollsOnS3, reportedOnS3)
 	})
 }
 
 // race has processes roll one app of the store at place while clients refresh, and checks what everybody has seen.
-func race(t *testing.T, place string, rolls int) {
+// At least the share reported of the releases is to be some roll's.
+func race(t *testing.T, place string, rolls int, reported float64) {
 	store := open(t, place)
 	repo := testrepo.New(t, store, testrepo.Options{})
+	folder := t.TempDir()
+	addKeys(t, folder, repo)
 	witness := &witness{Store: store, contents: map[string][sha256.Size]byte{}}
 
 	rolled := make(chan struct{})
@@ -64,10 +68,10 @@ func race(t *testing.T, place string, rolls int) {
 	}
 	finish := sync.OnceFunc(func() { close(rolled); readers.Wait() })
 	defer finish() // however this ends
-	releases := roll(t, job{Store: place, Keys: writeKeys(t, repo), App: repo.App, Root: repo.Root, Rolls: rolls})
+	releases := roll(t, job{Store: place, Keys: folder, App: repo.App, Root: repo.Root, Rolls: rolls})
 	finish()
 
-	last := releases.check(t, witness, repo)
+	last := releases.check(t, witness, repo, reported)
 	t.Logf("%d rolls made %d releases, in %d turns of %d processes", processes*goroutines*rolls, last-1, releases.turns(last), processes)
 	assert.Greater(t, releases.turns(last), processes, "the processes did not race")
 	witness.readAgain(t)
@@ -81,20 +85,22 @@ func open(t *testing.T, place string) storage.Store {
 	return store
 }
 
-// writeKeys writes the private keys of the online roles as keys.Dir wants them, and returns their folder.
-func writeKeys(t *testing.T, repo *testrepo.Repo) string {
+// addKeys writes the private keys of all roles but root into a folder, as keys.Dir wants them.
+func addKeys(t *testing.T, folder string, repo *testrepo.Repo) {
 	t.Helper()
-	folder := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(folder, filepath.FromSlash(repo.App)), 0o700))
-	for _, role := range []string{metadata.TIMESTAMP, metadata.SNAPSHOT, metadata.TARGETS} {
-		for _, key := range repo.Keys[role] {
+	folder = filepath.Join(folder, filepath.FromSlash(repo.App))
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	for role, all := range repo.Keys {
+		for _, key := range all {
+			if role == metadata.ROOT {
+				continue
+			}
 			der, err := x509.MarshalPKCS8PrivateKey(key.Private)
 			require.NoError(t, err)
 			data := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-			require.NoError(t, os.WriteFile(filepath.Join(folder, filepath.FromSlash(repo.App), key.ID), data, 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(folder, key.ID), data, 0o600))
 		}
 	}
-	return folder
 }
 
 // keepLooking looks until done. A look never fails, and no version that it returns is below an earlier one.
@@ -258,17 +264,25 @@ func roll(t *testing.T, j job) releases {
 	return all
 }
 
-// check checks that what the store now holds came to be by these releases and no others, and returns the timestamp's version.
-func (all releases) check(t *testing.T, w *witness, repo *testrepo.Repo) (last int64) {
+// check checks that what the store now holds came to be by these releases, and returns the timestamp's version.
+//
+// Over a network a release may be nobody's: the answer to its last write is lost, and before the write is tried again another process has
+// published the next one. Its roll then finds a conflict, and reports what it publishes thereafter. So that is rare, and never so of the last.
+func (all releases) check(t *testing.T, w *witness, repo *testrepo.Repo, reported float64) (last int64) {
 	t.Helper()
 	now, err := w.timestamp(t.Context(), repo.App)
 	require.NoError(t, err)
 	last = now[metadata.TIMESTAMP]
-	assert.Len(t, all, int(last-1), "one release for each version of the timestamp after the first")
+	assert.Contains(t, all, last, "the last timestamp is nobody's")
+	assert.GreaterOrEqual(t, float64(len(all)), reported*float64(last-1), "releases that are somebody's, of %d", last-1)
+	for version := range all {
+		assert.True(t, 1 < version && version <= last, "timestamp version %d, which was said to be published, is not from 2 to %d", version, last)
+	}
 	before := map[string]int64{metadata.SNAPSHOT: 1, metadata.TARGETS: 1}
 	for version := int64(2); version <= last; version++ {
 		made, ok := all[version]
-		if !assert.True(t, ok, "timestamp version %d is nobody's", version) {
+		if !ok {
+			t.Logf("timestamp version %d is nobody's", version)
 			continue
 		}
 		for role := range before {
@@ -287,17 +301,21 @@ func (all releases) check(t *testing.T, w *witness, repo *testrepo.Repo) (last i
 			}
 		}
 	}
-	assert.Equal(t, before[metadata.SNAPSHOT], now[metadata.SNAPSHOT], "the last snapshot")
+	assert.GreaterOrEqual(t, now[metadata.SNAPSHOT], before[metadata.SNAPSHOT], "the last snapshot")
+	if len(all) == int(last-1) {
+		assert.Equal(t, before[metadata.SNAPSHOT], now[metadata.SNAPSHOT], "the last snapshot is some release's")
+	}
 	assert.GreaterOrEqual(t, now[metadata.TARGETS], before[metadata.TARGETS], "the last targets")
 	return last
 }
 
 // turns returns how often a process published after another had.
 func (all releases) turns(last int64) int {
-	turns := 1
-	for version := int64(3); version <= last; version++ {
-		if all[version].process != all[version-1].process {
+	turns, before := 0, -1
+	for version := int64(2); version <= last; version++ {
+		if made, ok := all[version]; ok && made.process != before {
 			turns++
+			before = made.process
 		}
 	}
 	return turns

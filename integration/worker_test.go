@@ -45,6 +45,7 @@ type job struct {
 	Root  []byte
 	Rolls int
 	Apps  []workedApp
+	Seed  uint64 // of what is asked for
 }
 
 // A workedApp is an app and what may be asked for.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +34,8 @@ type Server struct {
 	bucket *url.URL
 }
 
-// Start starts a server that ends with the test, and sets the environment by which the test, and processes that it starts, are let in.
+// Start starts a server that ends with the test, on Linux even with one that is killed, and sets the environment by which the test, and processes
+// that it starts, are let in.
 //
 // TUF_TEST_S3_URL names another server instead: the URL of a bucket that exists, as storage.Open takes it, with credentials where the AWS
 // client looks for them. What tests write there stays there.
@@ -92,14 +94,23 @@ func start(t *testing.T) (address string, err error) {
 	cmd.WaitDelay = patience // then it is killed
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
+	endWithParent(cmd)
+	alive, ended := context.WithCancelCause(context.WithoutCancel(t.Context()))
+	started := make(chan error, 1)
+	go func() {
+		// The kernel takes the end of the thread that started the server for the end of the test.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			ended(fmt.Errorf("it ended (%s):\n%s", cmd.ProcessState, &output))
+		}
+	}()
+	if err := <-started; err != nil {
 		return "", err
 	}
-	alive, ended := context.WithCancelCause(context.WithoutCancel(t.Context()))
-	go func() {
-		_ = cmd.Wait()
-		ended(fmt.Errorf("it ended (%s):\n%s", cmd.ProcessState, &output))
-	}()
 	t.Cleanup(func() {
 		stop()
 		<-alive.Done()

@@ -1,0 +1,11 @@
+package s3server
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// endWithParent has the kernel kill the process that cmd starts when the thread that starts it ends, as it does when its process is killed.
+func endWithParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
