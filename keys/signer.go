@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -75,6 +76,9 @@ func (s *signer) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, erro
 
 // SignMessage implements signature.Signer.
 func (s *signer) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+	if whole, ok := message.(*bytes.Buffer); ok && s.opts.HashFunc() == 0 { // what is signed may be large
+		return s.private.Sign(rand.Reader, whole.Bytes(), s.opts)
+	}
 	hash := s.opts.HashFunc()
 	digest, _, err := signature.ComputeDigestForSigning(message, hash, []crypto.Hash{hash}, opts...)
 	if err != nil {

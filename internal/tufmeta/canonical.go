@@ -17,6 +17,7 @@ const maxDepth = 128
 type span struct{ start, end int }
 
 func (s span) of(b []byte) []byte { return b[s.start:s.end] }
+func (s span) length() int        { return s.end - s.start }
 
 // A member is one name and value of a JSON object, as places in two texts: the source, and its canonical form. Offsets are relative to
 // the object's opening brace in either text, so they hold wherever the object moves.
@@ -27,16 +28,17 @@ type member struct {
 	canonical span // of the value
 }
 
-// Canonicalization in one pass. Members of an object are written as they come; only an object whose names were not ascending is
+// Canonicalization in one pass. As long as a text is canonical already, nothing is written: many tools write files so, and those may be
+// large. From where it is not, members of an object are written as they come; only an object whose names were not ascending is
 // rearranged afterwards. Well-known tools write them ascending, so this is rare.
 type canonicalizer struct {
-	src []byte
-	pos int
-	out []byte
-	top int // where the text's object begins in src
+	src  []byte
+	pos  int
+	out  []byte // the canonical form, once it differs from what was read
+	same bool   // it does not yet: it is src[:pos]
+	top  int    // where the text's object begins in src
 
-	open  []member // members of the objects that are open, offsets absolute
-	spare []byte   // for rearranging
+	spare []byte // for rearranging
 
 	// kept holds the members of the objects that matter for editing, ascending by name. It is indexed by level.
 	kept [levelOther][]member
@@ -49,6 +51,7 @@ const (
 	levelTop    level = iota // the whole text
 	levelSigned              // its member "signed"
 	levelMeta                // that one's member "meta"
+	levelObject              // an object that is a text of its own
 	levelOther
 )
 
@@ -62,28 +65,70 @@ func (l level) child(name []byte) level {
 	return levelOther
 }
 
-// canonicalize returns the canonical form (OLPC canonical JSON, specification 4.1) of a text that has to be one JSON object.
-// It refuses what could be read in two ways or what canonical JSON has no form for: duplicate names, numbers that are no int64
-// (floating point among them) and negative zero, invalid UTF-8 and lone surrogates, trailing bytes, and nesting beyond maxDepth.
-func canonicalize(src []byte) (*canonicalizer, error) {
+// canonicalize returns the canonical form (OLPC canonical JSON, specification 4.1) of a text that has to be one JSON object; of a whole
+// file (levelTop), whose own form is of no matter, that of the members, in the order in which they come. It refuses what could be read in
+// two ways or what canonical JSON has no form for: duplicate names, numbers that are no int64 (floating point among them) and negative
+// zero, invalid UTF-8 and lone surrogates, trailing bytes, and nesting beyond maxDepth.
+func canonicalize(src []byte, l level) (*canonicalizer, error) {
 	if !utf8.Valid(src) {
 		return nil, errors.New("invalid UTF-8")
 	}
-	c := &canonicalizer{src: src, out: make([]byte, 0, len(src))}
+	c := &canonicalizer{src: src, same: true}
 	c.space()
 	c.top = c.pos
 	if c.peek() != '{' {
 		return nil, c.errorf("not a JSON object")
 	}
-	if err := c.object(levelTop, maxDepth); err != nil {
+	if err := c.object(l, maxDepth); err != nil {
 		return nil, err
 	}
-	c.space()
-	if c.pos != len(src) {
+	end := c.pos
+	if c.blank(); c.pos != len(src) {
 		return nil, c.errorf("data after the JSON object")
 	}
-	c.open, c.spare = nil, nil
+	if c.same {
+		c.out = src[:end]
+	}
+	c.spare = nil
 	return c, nil
+}
+
+// size is the length of the canonical form so far, text what it is.
+func (c *canonicalizer) size() int {
+	if c.same {
+		return c.pos
+	}
+	return len(c.out)
+}
+
+func (c *canonicalizer) text() []byte {
+	if c.same {
+		return c.src
+	}
+	return c.out
+}
+
+// differ begins to write: what has been read up to here is canonical, what follows is not.
+func (c *canonicalizer) differ() {
+	if c.same {
+		c.same = false
+		c.out = append(make([]byte, 0, len(c.src)), c.src[:c.pos]...)
+	}
+}
+
+// take reads n bytes that are canonical as they stand.
+func (c *canonicalizer) take(n int) {
+	if !c.same {
+		c.out = append(c.out, c.src[c.pos:c.pos+n]...)
+	}
+	c.pos += n
+}
+
+// put writes text in the place of the next n bytes.
+func (c *canonicalizer) put(n int, text ...byte) {
+	c.differ()
+	c.out = append(c.out, text...)
+	c.pos += n
 }
 
 func (c *canonicalizer) errorf(format string, args ...any) error {
@@ -98,7 +143,8 @@ func (c *canonicalizer) peek() byte {
 	return 0
 }
 
-func (c *canonicalizer) space() {
+// blank passes over white space where the canonical form goes no further; space where it does.
+func (c *canonicalizer) blank() {
 	for c.pos < len(c.src) {
 		switch c.src[c.pos] {
 		case ' ', '\n', '\t', '\r':
@@ -106,6 +152,13 @@ func (c *canonicalizer) space() {
 		default:
 			return
 		}
+	}
+}
+
+func (c *canonicalizer) space() {
+	if b := c.peek(); b == ' ' || b == '\n' || b == '\t' || b == '\r' {
+		c.differ()
+		c.blank()
 	}
 }
 
@@ -133,75 +186,104 @@ func (c *canonicalizer) object(l level, depth int) error {
 	if depth == 0 {
 		return c.errorf("nested more than %d deep", maxDepth)
 	}
-	srcStart, outStart, first := c.pos, len(c.out), len(c.open)
-	ascending := true
-	c.pos++
-	c.out = append(c.out, '{')
+	srcStart, outStart := c.pos, c.size()
+	var (
+		members   []member // if they are kept
+		last      span     // name
+		ascending = true
+	)
+	c.take(1)
 	for c.space(); c.peek() != '}'; c.space() {
-		if len(c.open) > first {
+		if last.end > 0 {
 			if c.peek() != ',' {
 				return c.errorf("no comma or closing brace after a member")
 			}
-			c.pos++
-			c.out = append(c.out, ',')
+			c.take(1)
 			c.space()
 		}
 		if c.peek() != '"' {
 			return c.errorf("no member name")
 		}
 		var m member
-		m.srcName.start, m.name.start = c.pos, len(c.out)
+		m.srcName.start, m.name.start = c.pos, c.size()
 		if err := c.string(); err != nil {
 			return err
 		}
-		m.srcName.end, m.name.end = c.pos, len(c.out)
-		if len(c.open) > first {
-			switch last := c.open[len(c.open)-1]; compareNames(last.name.of(c.out), m.name.of(c.out)) {
+		m.srcName.end, m.name.end = c.pos, c.size()
+		if last.end > 0 {
+			switch compareNames(last.of(c.text()), m.name.of(c.text())) {
 			case 0:
-				return c.errorf("duplicate member %s", m.name.of(c.out))
+				return c.errorf("duplicate member %s", m.name.of(c.text()))
 			case 1:
 				ascending = false
 			}
 		}
+		last = m.name
 		c.space()
 		if c.peek() != ':' {
 			return c.errorf("no colon after a member name")
 		}
-		c.pos++
-		c.out = append(c.out, ':')
+		c.take(1)
 		c.space()
-		m.srcValue.start, m.canonical.start = c.pos, len(c.out)
-		if err := c.value(l.child(m.name.of(c.out)), depth-1); err != nil {
+		m.srcValue.start, m.canonical.start = c.pos, c.size()
+		if err := c.value(l.child(m.name.of(c.text())), depth-1); err != nil {
 			return err
 		}
-		m.srcValue.end, m.canonical.end = c.pos, len(c.out)
-		c.open = append(c.open, m)
+		m.srcValue.end, m.canonical.end = c.pos, c.size()
+		if l < levelOther {
+			members = append(members, m)
+		}
 	}
-	c.pos++
-	members := c.open[first:]
 	if !ascending {
-		if err := c.rearrange(members, outStart+1); err != nil {
+		if l == levelOther { // which may have very many, so they are looked for only where this is needed
+			members = split(c.text()[:c.size()], outStart+1)
+		}
+		if err := c.rearrange(members, outStart+1, l); err != nil {
 			return err
 		}
 	}
-	c.out = append(c.out, '}')
+	c.take(1)
 	if l < levelOther {
 		c.kept[l] = relative(members, srcStart, outStart)
 	}
-	c.open = c.open[:first]
 	return nil
 }
 
-// rearrange sorts the members of an object whose canonical text begins at start and goes to the end of the output.
-func (c *canonicalizer) rearrange(members []member, start int) error {
-	slices.SortFunc(members, func(a, b member) int { return compareNames(a.name.of(c.out), b.name.of(c.out)) })
+// split returns the members of an object whose canonical text goes from start to the end of text, without the braces. They have no places in the
+// source.
+func split(text []byte, start int) (members []member) {
+	for pos := start; pos < len(text); {
+		if text[pos] == ',' {
+			pos++
+		}
+		var m member
+		m.name = span{pos, pos + value(text[pos:]).length()}
+		m.canonical.start = m.name.end + 1
+		m.canonical.end = m.canonical.start + value(text[m.canonical.start:]).length()
+		members = append(members, m)
+		pos = m.canonical.end
+	}
+	return members
+}
+
+// rearrange sorts the members of an object whose canonical text begins at start and goes to the end of the output. Of a whole file
+// only the members count, so their texts stay where they are.
+func (c *canonicalizer) rearrange(members []member, start int, l level) error {
+	text := c.text()
+	slices.SortFunc(members, func(a, b member) int { return compareNames(a.name.of(text), b.name.of(text)) })
+	for i := range members[1:] {
+		if name := members[i+1].name.of(text); bytes.Equal(members[i].name.of(text), name) {
+			return c.errorf("duplicate member %s", name)
+		}
+	}
+	if l == levelTop {
+		return nil
+	}
+	c.differ()
 	c.spare = c.spare[:0]
 	for i := range members {
 		m := &members[i]
 		if i > 0 {
-			if bytes.Equal(m.name.of(c.out), c.spare[members[i-1].name.start-start:members[i-1].name.end-start]) {
-				return c.errorf("duplicate member %s", m.name.of(c.out))
-			}
 			c.spare = append(c.spare, ',')
 		}
 		shift := start + len(c.spare) - m.name.start
@@ -214,16 +296,18 @@ func (c *canonicalizer) rearrange(members []member, start int) error {
 }
 
 func relative(members []member, src, out int) []member {
-	kept := make([]member, len(members))
+	if members == nil {
+		return []member{} // an object without members, which is not the same as none
+	}
 	for i, m := range members {
-		kept[i] = member{
+		members[i] = member{
 			srcName:   span{m.srcName.start - src, m.srcName.end - src},
 			srcValue:  span{m.srcValue.start - src, m.srcValue.end - src},
 			name:      span{m.name.start - out, m.name.end - out},
 			canonical: span{m.canonical.start - out, m.canonical.end - out},
 		}
 	}
-	return kept
+	return members
 }
 
 // compareNames orders two canonical names by code point. Their escapes would come in the way: a quote sorts before a letter, its
@@ -240,16 +324,14 @@ func (c *canonicalizer) array(depth int) error {
 	if depth == 0 {
 		return c.errorf("nested more than %d deep", maxDepth)
 	}
-	c.pos++
-	c.out = append(c.out, '[')
+	c.take(1)
 	c.space()
 	for empty := true; c.peek() != ']'; empty = false {
 		if !empty {
 			if c.peek() != ',' {
 				return c.errorf("no comma or closing bracket after an element")
 			}
-			c.pos++
-			c.out = append(c.out, ',')
+			c.take(1)
 			c.space()
 		}
 		if err := c.value(levelOther, depth-1); err != nil {
@@ -257,8 +339,7 @@ func (c *canonicalizer) array(depth int) error {
 		}
 		c.space()
 	}
-	c.pos++
-	c.out = append(c.out, ']')
+	c.take(1)
 	return nil
 }
 
@@ -266,25 +347,27 @@ func (c *canonicalizer) literal(word string) error {
 	if !bytes.HasPrefix(c.src[c.pos:], []byte(word)) {
 		return c.errorf("not a JSON value")
 	}
-	c.pos += len(word)
-	c.out = append(c.out, word...)
+	c.take(len(word))
 	return nil
 }
 
 func (c *canonicalizer) number() error {
-	start := c.pos
-	if c.peek() == '-' {
-		c.pos++
+	end := c.pos
+	if c.src[end] == '-' {
+		end++
 	}
-	digits := c.pos
-	for '0' <= c.peek() && c.peek() <= '9' {
-		c.pos++
+	digits := end
+	for end < len(c.src) && '0' <= c.src[end] && c.src[end] <= '9' {
+		end++
 	}
-	text := c.src[start:c.pos]
-	switch b := c.peek(); {
-	case c.pos == digits, c.src[digits] == '0' && c.pos > digits+1:
+	text, next := c.src[c.pos:end], byte(0)
+	if end < len(c.src) {
+		next = c.src[end]
+	}
+	switch {
+	case end == digits, c.src[digits] == '0' && end > digits+1:
 		return c.errorf("malformed number")
-	case b == '.' || b == 'e' || b == 'E':
+	case next == '.' || next == 'e' || next == 'E':
 		return c.errorf("floating point number")
 	case string(text) == "-0":
 		return c.errorf("negative zero")
@@ -294,7 +377,7 @@ func (c *canonicalizer) number() error {
 			return c.errorf("number out of range")
 		}
 	}
-	c.out = append(c.out, text...)
+	c.take(len(text))
 	return nil
 }
 
@@ -302,29 +385,26 @@ func (c *canonicalizer) number() error {
 func plain(b byte) bool { return b >= 0x20 && b != '"' && b != '\\' }
 
 func (c *canonicalizer) string() error {
-	c.pos++
-	c.out = append(c.out, '"')
+	end := c.pos + 1 // of what is canonical as it stands
 	for {
-		run := c.pos
-		for c.pos < len(c.src) && plain(c.src[c.pos]) {
-			c.pos++
+		for end < len(c.src) && plain(c.src[end]) {
+			end++
 		}
-		c.out = append(c.out, c.src[run:c.pos]...)
-		switch c.peek() {
-		case '"':
-			c.pos++
-			c.out = append(c.out, '"')
+		if end < len(c.src) && c.src[end] == '"' {
+			c.take(end + 1 - c.pos)
 			return nil
-		case '\\':
-			if err := c.escape(); err != nil {
-				return err
-			}
-		default:
-			if c.pos == len(c.src) {
-				return c.errorf("string without an end")
-			}
+		}
+		c.take(end - c.pos)
+		switch {
+		case end == len(c.src):
+			return c.errorf("string without an end")
+		case c.src[end] != '\\':
 			return c.errorf("control character in a string")
 		}
+		if err := c.escape(); err != nil {
+			return err
+		}
+		end = c.pos
 	}
 }
 
@@ -332,28 +412,26 @@ func (c *canonicalizer) escape() error {
 	if len(c.src)-c.pos < 2 {
 		return c.errorf("string without an end")
 	}
-	b := c.src[c.pos+1]
-	switch b {
+	switch b := c.src[c.pos+1]; b {
 	case '"', '\\':
-		c.out = append(c.out, '\\', b)
+		c.take(2)
 	case '/':
-		c.out = append(c.out, '/')
+		c.put(2, '/')
 	case 'b':
-		c.out = append(c.out, '\b')
+		c.put(2, '\b')
 	case 'f':
-		c.out = append(c.out, '\f')
+		c.put(2, '\f')
 	case 'n':
-		c.out = append(c.out, '\n')
+		c.put(2, '\n')
 	case 'r':
-		c.out = append(c.out, '\r')
+		c.put(2, '\r')
 	case 't':
-		c.out = append(c.out, '\t')
+		c.put(2, '\t')
 	case 'u':
 		return c.unicodeEscape()
 	default:
 		return c.errorf("unknown escape in a string")
 	}
-	c.pos += 2
 	return nil
 }
 
@@ -371,10 +449,9 @@ func (c *canonicalizer) unicodeEscape() error {
 		size += 6
 	}
 	if r == '"' || r == '\\' {
-		c.out = append(c.out, '\\')
+		c.put(0, '\\')
 	}
-	c.out = utf8.AppendRune(c.out, r)
-	c.pos += size
+	c.put(size, utf8.AppendRune(nil, r)...)
 	return nil
 }
 

@@ -34,7 +34,7 @@ func TestCanonicalFormIsThatOfTheFieldsLibrary(t *testing.T) {
 	} {
 		want, err := oracle(text)
 		require.NoError(t, err, text)
-		c, err := canonicalize([]byte(text))
+		c, err := canonicalize([]byte(text), levelObject)
 		require.NoError(t, err, text)
 		assert.Equal(t, want, string(c.out), text)
 	}
@@ -82,7 +82,7 @@ func TestAmbiguousTextHasNoCanonicalForm(t *testing.T) {
 		`{"a":1e3}`:                 "floating point",
 		`{"a":9223372036854775808}`: "out of range",
 	} {
-		_, err := canonicalize([]byte(text))
+		_, err := canonicalize([]byte(text), levelObject)
 		assert.ErrorContains(t, err, why, text)
 	}
 }
@@ -140,10 +140,10 @@ func TestLayoutAndOrderDoNotMatter(t *testing.T) {
 		source := " " + text(r, v)
 		want, err := oracle(source)
 		require.NoError(t, err)
-		c, err := canonicalize([]byte(source))
+		c, err := canonicalize([]byte(source), levelObject)
 		require.NoError(t, err, source)
 		require.Equal(t, want, string(c.out), source)
-		again, err := canonicalize(escapeControls(c.out)) // control characters stand as themselves
+		again, err := canonicalize(escapeControls(c.out), levelObject) // control characters stand as themselves
 		require.NoError(t, err)
 		require.Equal(t, want, string(again.out))
 		checkSpans(t, c, c.kept[levelTop], span{c.top, len(source)}.of([]byte(source)), c.out, levelTop)

@@ -184,6 +184,14 @@ func (ds *Delegations) IsBin(name string) bool {
 	return ds.bins[name] || ds.succinct != nil && ds.succinct.has(name)
 }
 
+// Succinct returns the role that succinct bins have in common, whose name is their prefix; nil if there are none.
+func (ds *Delegations) Succinct() *Role {
+	if ds.succinct == nil {
+		return nil
+	}
+	return ds.succinct.role
+}
+
 // All returns the delegated roles, in order of priority. Mind Len.
 func (ds *Delegations) All() iter.Seq[*Role] {
 	return func(yield func(*Role) bool) {

@@ -8,12 +8,14 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unsafe"
 )
 
 // A Document is a well-formed signed document that nobody has verified.
 type Document struct {
 	raw       []byte
-	canonical []byte // of the member "signed"
+	canonical []byte // of the member "signed"; part of raw if that is canonical
+	same      bool   // it is
 
 	signed     span     // where the values of the two members lie in raw
 	signatures span     //
@@ -30,11 +32,11 @@ type Document struct {
 // ambiguities (see canonicalize), signatures with unique key IDs, and of the signed object its type, specification version (1.x), version,
 // expiry, and that what its type requires is there.
 func Parse(raw []byte) (*Document, error) {
-	c, err := canonicalize(raw)
+	c, err := canonicalize(raw, levelTop)
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{raw: raw, fields: c.kept[levelSigned], meta: c.kept[levelMeta]}
+	d := &Document{raw: raw, same: c.same, fields: c.kept[levelSigned], meta: c.kept[levelMeta]}
 	var sigs value
 	for _, m := range c.kept[levelTop] {
 		src := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
@@ -174,6 +176,15 @@ func (d *Document) field(name string) value {
 // Bytes returns the document as it was read, or is to be written. Do not change it.
 func (d *Document) Bytes() []byte { return d.raw }
 
+// Size estimates how many bytes of memory the document takes.
+func (d *Document) Size() int64 {
+	size := cap(d.raw) + int(unsafe.Sizeof(member{}))*(cap(d.fields)+cap(d.meta)) + 256*len(d.sigs)
+	if !d.same {
+		size += cap(d.canonical)
+	}
+	return int64(size)
+}
+
 // Type returns the document's type, which is a top-level role's name; delegated roles have type targets.
 func (d *Document) Type() string { return d.kind }
 
@@ -214,41 +225,71 @@ func (d *Document) metaName(i int) string {
 	return string(unquote(d.meta[i].name.of(d.metaValue())))
 }
 
-func (d *Document) entry(i int) (FileInfo, error) {
-	return parseFileInfo(d.meta[i].canonical.of(d.metaValue()))
+// An entry is a FileInfo as it stands.
+type entry struct {
+	version, length int64
+	hashes          value
 }
 
-func parseFileInfo(v value) (info FileInfo, err error) {
-	fields, err := v.fields("version", "length", "hashes")
+func (d *Document) entry(i int) (entry, error) {
+	return parseEntry(d.meta[i].canonical.of(d.metaValue()))
+}
+
+// parseEntry checks an entry of meta. There may be very many, so it allocates nothing.
+func parseEntry(v value) (e entry, err error) {
+	c, err := v.open()
 	if err != nil {
-		return info, err
+		return e, err
 	}
-	if info.Version, err = fields[0].version(); err != nil {
-		return info, fmt.Errorf("version: %w", err)
-	}
-	if fields[1] != nil {
-		if info.Length, err = fields[1].integer(); err != nil {
-			return info, fmt.Errorf("length: %w", err)
-		}
-		if info.Length < 1 {
-			return info, fmt.Errorf("length: %d is not positive", info.Length)
-		}
-	}
-	if fields[2] != nil {
-		hashes, err := fields[2].members()
-		if err != nil {
-			return info, fmt.Errorf("hashes: %w", err)
-		}
-		info.Hashes = map[string]string{}
-		for algorithm, v := range hashes {
-			digest, err := v.text()
-			if err != nil {
-				return info, fmt.Errorf("hashes.%s: %w", algorithm, err)
-			}
-			info.Hashes[algorithm] = strings.ToLower(digest)
+	var version, length value
+	for c.next() {
+		switch string(c.name) {
+		case `"version"`:
+			version = c.value
+		case `"length"`:
+			length = c.value
+		case `"hashes"`:
+			e.hashes = c.value
 		}
 	}
-	return info, nil
+	if e.version, err = version.version(); err != nil {
+		return e, fmt.Errorf("version: %w", err)
+	}
+	if length != nil {
+		if e.length, err = length.integer(); err != nil {
+			return e, fmt.Errorf("length: %w", err)
+		}
+		if e.length < 1 {
+			return e, fmt.Errorf("length: %d is not positive", e.length)
+		}
+	}
+	if e.hashes == nil {
+		return e, nil
+	}
+	hashes, err := e.hashes.open()
+	if err != nil {
+		return e, fmt.Errorf("hashes: %w", err)
+	}
+	for hashes.next() {
+		if hashes.value[0] != '"' {
+			return e, fmt.Errorf("hashes.%s: not a string", unquote(hashes.name))
+		}
+	}
+	return e, nil
+}
+
+// info returns the entry for others.
+func (e entry) info() FileInfo {
+	info := FileInfo{Version: e.version, Length: e.length}
+	if e.hashes == nil {
+		return info
+	}
+	info.Hashes = map[string]string{}
+	hashes, _ := e.hashes.members() // parseEntry has seen them
+	for algorithm, digest := range hashes {
+		info.Hashes[algorithm] = strings.ToLower(string(unquote(digest)))
+	}
+	return info
 }
 
 // find returns the place of a role in meta, or where it would be.
@@ -263,9 +304,12 @@ func (d *Document) Listed(role string) (FileInfo, bool) {
 	if !ok {
 		return FileInfo{}, false
 	}
-	info, err := d.entry(i)
-	return info, err == nil // Parse has seen it
+	e, err := d.entry(i)
+	return e.info(), err == nil // Parse has seen it
 }
+
+// Len returns how many files a timestamp or snapshot lists.
+func (d *Document) Len() int { return len(d.meta) }
 
 // ListedRoles returns the names of the roles that a timestamp or snapshot lists, with their versions, in canonical order.
 func (d *Document) ListedRoles() iter.Seq2[string, int64] {
@@ -275,11 +319,11 @@ func (d *Document) ListedRoles() iter.Seq2[string, int64] {
 			if !ok {
 				continue
 			}
-			info, err := d.entry(i)
+			e, err := d.entry(i)
 			if err != nil {
 				continue // cannot be: Parse has seen it
 			}
-			if !yield(name, info.Version) {
+			if !yield(name, e.version) {
 				return
 			}
 		}

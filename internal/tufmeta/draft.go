@@ -12,8 +12,9 @@ import (
 // A Draft is the successor of a verified document, not signed yet.
 type Draft struct {
 	base      *Verified
-	edits     []edit // of base.raw, without the signatures
-	canonical []byte
+	raw       []edit // of the file's signed object
+	canonical []edit // of its canonical form
+	same      bool   // they are the same, and so are the two texts
 }
 
 // A Change is what a document's successor differs in.
@@ -37,19 +38,23 @@ func (v *Verified) Next(c Change) (*Draft, error) {
 			return nil, fmt.Errorf("listing %s: %w", role, err)
 		}
 	}
-	return &Draft{base: v, edits: e.raw, canonical: splice(v.canonical, e.canonical)}, nil
+	d := &Draft{base: v, raw: e.raw, canonical: e.canonical, same: v.same}
+	for i := range d.raw {
+		d.same = d.same && bytes.Equal(d.raw[i].text, d.canonical[i].text)
+	}
+	return d, nil
 }
 
-// An editor gathers changes of a document, in the text as it was read and in the canonical form of its signed object.
+// An editor gathers changes of a document's signed object, in the text as it was read and in the canonical form.
 type editor struct {
 	doc            *Document
-	raw, canonical []edit
+	raw, canonical []edit // as many
 }
 
 // set replaces a scalar field of the signed object by one in canonical form.
 func (e *editor) set(name string, text []byte) {
 	m, _ := e.doc.member(name) // Parse has seen it
-	e.replace(e.doc.signed.start, 0, m, text, text)
+	e.replace(0, 0, m, text, text)
 }
 
 // replace puts texts in the place of a member's value. The offsets are those of the object that the member is in.
@@ -61,8 +66,7 @@ func (e *editor) replace(raw, canonical int, m member, text, canonicalText []byt
 // list makes the entry of a role's file in meta say what d is.
 func (e *editor) list(role string, d *Document) error {
 	meta, _ := e.doc.member("meta")
-	rawStart := e.doc.signed.start + meta.srcValue.start
-	raw := e.doc.raw[rawStart : e.doc.signed.start+meta.srcValue.end]
+	raw, rawStart := meta.srcValue.of(e.doc.signed.of(e.doc.raw)), meta.srcValue.start
 	i, listed := e.doc.find(role)
 	if !listed {
 		return e.insert(role, d, i, raw, rawStart, meta.canonical)
@@ -121,11 +125,11 @@ func leading(text []byte, end int) []byte {
 
 // plainEntry reports whether an entry has no fields but those of the specification, so that it can serve as a model for others.
 func plainEntry(entry []byte) bool {
-	c, err := canonicalize(entry)
+	c, err := canonicalize(entry, levelObject)
 	if err != nil {
 		return false
 	}
-	for _, m := range c.kept[levelTop] {
+	for _, m := range c.kept[levelObject] {
 		switch string(m.name.of(c.out)) {
 		case `"version"`, `"length"`, `"hashes"`:
 		default:

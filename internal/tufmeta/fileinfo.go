@@ -1,7 +1,6 @@
 package tufmeta
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -53,7 +52,7 @@ const (
 // relist returns the entry (in any layout) changed so that it lists d: its version, and the length and those hashes that it had before.
 // The length is added if clients would not fetch the file without. The second result is the new entry's canonical form.
 func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
-	c, err := canonicalize(entry)
+	c, err := canonicalize(entry, levelObject)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -63,7 +62,7 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 	}
 	var edits []edit
 	hasLength, first := false, len(entry)
-	for _, m := range c.kept[levelTop] {
+	for _, m := range c.kept[levelObject] {
 		place := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
 		first = min(first, c.top+m.srcName.start)
 		switch string(m.name.of(c.out)) {
@@ -85,7 +84,7 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 		edits = append(edits, edit{span{first, first}, append(text, entry[c.top+1:first]...)})
 	}
 	text = splice(entry, edits)
-	if c, err = canonicalize(text); err != nil {
+	if c, err = canonicalize(text, levelObject); err != nil {
 		return nil, nil, err
 	}
 	return text, c.out, nil
@@ -93,12 +92,12 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 
 // rehash returns a hashes object (in any layout) with the hashes of file in it.
 func rehash(hashes, file []byte) ([]byte, error) {
-	c, err := canonicalize(hashes)
+	c, err := canonicalize(hashes, levelObject)
 	if err != nil {
 		return nil, err
 	}
 	var edits []edit
-	for _, m := range c.kept[levelTop] {
+	for _, m := range c.kept[levelObject] {
 		sum, err := digest(string(unquote(m.name.of(c.out))), file)
 		if err != nil {
 			return nil, err
@@ -116,17 +115,24 @@ type edit struct {
 
 // splice carries out edits that do not overlap; those of one place come in the order given.
 func splice(text []byte, edits []edit) []byte {
-	slices.SortStableFunc(edits, func(a, b edit) int { return a.start - b.start })
-	size := len(text)
+	return spliceTo(make([]byte, 0, len(text)+growth(edits)), text, edits)
+}
+
+// spliceTo is splice, with the result appended to out.
+func spliceTo(out, text []byte, edits []edit) []byte {
+	edits = slices.SortedStableFunc(slices.Values(edits), func(a, b edit) int { return a.start - b.start })
+	done := 0
 	for _, e := range edits {
-		size += len(e.text) - (e.end - e.start)
-	}
-	out, done := bytes.NewBuffer(make([]byte, 0, size)), 0
-	for _, e := range edits {
-		out.Write(text[done:e.start])
-		out.Write(e.text)
+		out = append(append(out, text[done:e.start]...), e.text...)
 		done = e.end
 	}
-	out.Write(text[done:])
-	return out.Bytes()
+	return append(out, text[done:]...)
+}
+
+// growth is by how much edits make a text longer.
+func growth(edits []edit) (n int) {
+	for _, e := range edits {
+		n += len(e.text) - e.length()
+	}
+	return n
 }

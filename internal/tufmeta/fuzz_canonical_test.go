@@ -100,7 +100,7 @@ func FuzzCanonical(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := canonicalize(data)
+		c, err := canonicalize(data, levelObject)
 		want, oracleErr := oracle(string(data))
 		if oracleErr != nil {
 			require.Error(t, err, "the field's library refuses with %v", oracleErr)

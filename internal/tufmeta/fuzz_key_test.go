@@ -94,7 +94,7 @@ func FuzzKey(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		text := []byte(names.Replace(string(data)))
-		c, err := canonicalize(text)
+		c, err := canonicalize(text, levelObject)
 		if err != nil {
 			return // FuzzCanonical compares these
 		}

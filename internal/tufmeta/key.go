@@ -175,6 +175,19 @@ func (k *Key) IsPublic(public crypto.PublicKey) bool {
 	return err == nil && k.err == nil && id == k.id
 }
 
+// maxSignature returns the length in bytes of the longest signature that the key can make.
+func (k *Key) maxSignature() int {
+	switch public := k.public.(type) {
+	case ed25519.PublicKey:
+		return ed25519.SignatureSize
+	case *rsa.PublicKey:
+		return public.Size()
+	case *ecdsa.PublicKey: // a sequence of two integers, either with a byte for its sign
+		return 2*((public.Params().BitSize+7)/8+3) + 3
+	}
+	return 0
+}
+
 // Verify returns nil if sig is the key's signature over message.
 func (k *Key) Verify(message, sig []byte) error {
 	if k.err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -16,7 +17,8 @@ type Role struct {
 	// ExpiryPeriod is how long documents of this role are to be valid, by the role's field x-tuf-on-ci-expiry-period; 0 without it.
 	ExpiryPeriod time.Duration
 
-	kind string // the type of the role's documents
+	kind        string // the type of the role's documents
+	fingerprint func() string
 }
 
 // parseRole reads the fields keyids and threshold of a role.
@@ -53,6 +55,7 @@ func parseRole(name, kind string, object value, declared map[string]*Key) (*Role
 		return nil, fmt.Errorf("threshold: %d, of %d keys", threshold, len(ids))
 	}
 	r.Threshold = int(threshold)
+	r.fingerprint = sync.OnceValue(r.print)
 	return r, nil
 }
 
@@ -72,10 +75,12 @@ func parseKeys(v value) (map[string]*Key, error) {
 }
 
 // Equal reports whether two roles ask for the same: key IDs, public keys and threshold.
-func (r *Role) Equal(other *Role) bool { return r.Fingerprint() == other.Fingerprint() }
+func (r *Role) Equal(other *Role) bool { return r == other || r.Fingerprint() == other.Fingerprint() }
 
 // Fingerprint tells roles apart that are not Equal.
-func (r *Role) Fingerprint() string {
+func (r *Role) Fingerprint() string { return r.fingerprint() }
+
+func (r *Role) print() string {
 	keys := make([]string, len(r.Keys))
 	for i, k := range r.Keys {
 		keys[i] = fmt.Sprintf("%q=%x", k.ID, k.id)

@@ -6,11 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
-	"golang.org/x/sync/errgroup"
 )
 
 // A Signer signs for a declared key.
@@ -21,7 +19,12 @@ type Signer struct {
 
 // Check returns an error unless the signer's public key is the declared one.
 func (s Signer) Check(ctx context.Context) error {
-	public, err := within(ctx, func() (any, error) { return s.PublicKey(options.WithContext(ctx)) })
+	_, err := begin(ctx, func() (struct{}, error) { return struct{}{}, s.check(ctx) })()
+	return err
+}
+
+func (s Signer) check(ctx context.Context) error {
+	public, err := s.PublicKey(options.WithContext(ctx))
 	if err != nil {
 		return fmt.Errorf("key %s: public key of the signer: %w", s.Key.ID, err)
 	}
@@ -33,12 +36,10 @@ func (s Signer) Check(ctx context.Context) error {
 
 // sign returns the signer's signature over message, having checked both.
 func (s Signer) sign(ctx context.Context, message []byte) ([]byte, error) {
-	if err := s.Check(ctx); err != nil {
+	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
-	sig, err := within(ctx, func() ([]byte, error) {
-		return s.SignMessage(bytes.NewReader(message), options.WithContext(ctx))
-	})
+	sig, err := s.SignMessage(bytes.NewBuffer(message), options.WithContext(ctx)) // a Buffer, so that a signer need not copy it
 	if err != nil {
 		return nil, fmt.Errorf("key %s: signing: %w", s.Key.ID, err)
 	}
@@ -48,8 +49,8 @@ func (s Signer) sign(ctx context.Context, message []byte) ([]byte, error) {
 	return sig, nil
 }
 
-// within calls f, but returns when ctx ends: signers may be remote, and need not heed a context.
-func within[T any](ctx context.Context, f func() (T, error)) (T, error) {
+// begin calls f in a goroutine, and returns what waits for its result, or until ctx ends: signers may be remote, and need not heed a context.
+func begin[T any](ctx context.Context, f func() (T, error)) (wait func() (T, error)) {
 	type result struct {
 		value T
 		err   error
@@ -59,18 +60,20 @@ func within[T any](ctx context.Context, f func() (T, error)) (T, error) {
 		value, err := f()
 		done <- result{value, err}
 	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+	return func() (T, error) {
+		select {
+		case r := <-done:
+			return r.value, r.err
+		case <-ctx.Done():
+			var none T
+			return none, context.Cause(ctx)
+		}
 	}
 }
 
 // Sign signs a draft with the keys of role, all at once. Each signer's public key is compared with the declared one before it signs, and its
-// signature is verified afterwards. The result carries just these signatures; ErrThreshold if they are too few, before anything is signed.
-// The signatures are laid out as those that they replace.
+// signature is verified afterwards; meanwhile, what the file says is read, to be sure that it is what is signed. The result carries just these
+// signatures; ErrThreshold if they are too few, before anything is signed. The signatures are laid out as those that they replace.
 func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verified, error) {
 	if role.kind != d.base.kind {
 		return nil, fmt.Errorf("role %s signs documents of type %s, not %s", role.Name, role.kind, d.base.kind)
@@ -82,27 +85,49 @@ func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verifi
 	if !role.Enough(held) {
 		return nil, fmt.Errorf("%w: %d keys at hand, %d needed", ErrThreshold, len(held), role.Threshold)
 	}
-	sigs := make([][]byte, len(signers))
-	group, ctx := errgroup.WithContext(ctx)
-	for i, s := range signers {
-		group.Go(func() (err error) {
-			sigs[i], err = s.sign(ctx, d.canonical)
-			return err
-		})
+	f := d.file(held)
+	message := f.text()
+	if !d.same {
+		message = splice(d.base.canonical, d.canonical)
 	}
-	if err := group.Wait(); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	pending := make([]func() ([]byte, error), len(signers))
+	for i, s := range signers {
+		pending[i] = begin(ctx, func() ([]byte, error) { return s.sign(ctx, message) })
+	}
+	signed, err := reread(f.text(), message)
+	if err != nil {
 		return nil, err
 	}
-	base := d.base.Document
-	edits := append(slices.Clip(d.edits), edit{base.signatures, layout(base.signatures.of(base.raw), held, sigs)})
-	signed, err := Parse(splice(base.raw, edits))
-	if err != nil {
-		return nil, fmt.Errorf("after signing: %w", err)
+	sigs := make([][]byte, len(signers))
+	for i, sig := range pending {
+		if sigs[i], err = sig(); err != nil {
+			return nil, err
+		}
 	}
-	if !bytes.Equal(signed.canonical, d.canonical) {
-		return nil, errors.New("after signing: the file does not say what was signed")
+	signed.sigs = make(map[string][]byte, len(sigs))
+	for i, k := range held {
+		signed.sigs[k.ID] = sigs[i]
 	}
+	f.finish(signed, layout(d.base.signatures.of(d.base.raw), held, sigs))
 	return &Verified{signed, role}, nil
+}
+
+// reread reads the signed object of a file, whose canonical form has to be message. Of the result, what is around that object is missing.
+func reread(text, message []byte) (*Document, error) {
+	c, err := canonicalize(text, levelSigned)
+	if err != nil {
+		return nil, fmt.Errorf("rereading: %w", err)
+	}
+	if !bytes.Equal(c.out, message) {
+		return nil, errors.New("rereading: the file does not say what is signed")
+	}
+	d := &Document{canonical: message, same: c.same, fields: c.kept[levelSigned], meta: c.kept[levelMeta]}
+	if err := d.parseSigned(); err != nil {
+		return nil, fmt.Errorf("rereading: signed%w", err)
+	}
+	return d, nil
 }
 
 // layout writes signatures as a JSON array in the layout of the one given.
@@ -110,7 +135,7 @@ func layout(old []byte, keys []*Key, sigs [][]byte) []byte {
 	element, before, after := []byte(`{"keyid":"","sig":""}`), []byte(nil), []byte(nil)
 	if start := bytes.IndexByte(old, '{'); start > 0 {
 		first := old[start : start+value(old[start:]).length()]
-		if c, err := canonicalize(first); err == nil && len(c.kept[levelTop]) == 2 {
+		if c, err := canonicalize(first, levelObject); err == nil && len(c.kept[levelObject]) == 2 {
 			element, before, after = first, leading(old, start), leading(old, len(old)-1)
 		}
 	}
@@ -126,13 +151,13 @@ func layout(old []byte, keys []*Key, sigs [][]byte) []byte {
 
 // signatureLike writes a signature object in the layout of another one, which has just the two members.
 func signatureLike(element []byte, id string, sig []byte) []byte {
-	c, err := canonicalize(element)
+	c, err := canonicalize(element, levelObject)
 	if err != nil {
 		return nil // cannot be: it was read before, and Sign reads the result
 	}
 	texts := [][]byte{quote(id), quote(hex.EncodeToString(sig))} // keyid sorts before sig
 	var edits []edit
-	for i, m := range c.kept[levelTop] {
+	for i, m := range c.kept[levelObject] {
 		edits = append(edits, edit{m.srcValue, texts[i]})
 	}
 	return splice(element, edits)

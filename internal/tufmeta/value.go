@@ -39,17 +39,27 @@ func unquote(quoted []byte) []byte {
 	return out
 }
 
+// afterString returns where the string that begins at i ends.
+func (v value) afterString(i int) int {
+	for i++; ; i++ {
+		i += bytes.IndexByte(v[i:], '"')
+		backslashes := 0
+		for v[i-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return i + 1
+		}
+	}
+}
+
 // length returns the size of the value that v begins with.
 func (v value) length() int {
 	depth := 0
 	for i := 0; i < len(v); i++ {
 		switch v[i] {
 		case '"':
-			for i++; v[i] != '"'; i++ {
-				if v[i] == '\\' {
-					i++
-				}
-			}
+			i = v.afterString(i) - 1
 		case '{', '[':
 			depth++
 			continue
@@ -73,42 +83,50 @@ func (v value) length() int {
 
 // members returns the names, unquoted, and values of an object, in canonical order.
 func (v value) members() (iter.Seq2[string, value], error) {
-	quoted, err := v.quotedMembers()
+	all, err := v.open()
 	if err != nil {
 		return nil, err
 	}
 	return func(yield func(string, value) bool) {
-		for name, val := range quoted {
-			if !yield(string(unquote(name)), val) {
+		for c := all; c.next(); {
+			if !yield(string(unquote(c.name)), c.value) {
 				return
 			}
 		}
 	}, nil
 }
 
-// quotedMembers is members with the names as they stand, which allocates nothing.
-func (v value) quotedMembers() (iter.Seq2[value, value], error) {
+// A cursor goes through the members of an object, without an allocation.
+type cursor struct {
+	name  value // quoted
+	value value
+	rest  value
+}
+
+// open returns a cursor before the first member of an object.
+func (v value) open() (cursor, error) {
 	if len(v) == 0 {
-		return nil, errMissing
+		return cursor{}, errMissing
 	}
 	if v[0] != '{' {
-		return nil, errors.New("not an object")
+		return cursor{}, errors.New("not an object")
 	}
-	return func(yield func(name, val value) bool) {
-		for rest := v[1:]; rest[0] != '}'; {
-			if rest[0] == ',' {
-				rest = rest[1:]
-			}
-			n := rest.length()
-			name := rest[:n]
-			rest = rest[n+1:]
-			n = rest.length()
-			if !yield(name, rest[:n]) {
-				return
-			}
-			rest = rest[n:]
-		}
-	}, nil
+	return cursor{rest: v[1:]}, nil
+}
+
+// next goes on to the next member, and reports whether there is one.
+func (c *cursor) next() bool {
+	if c.rest[0] == '}' {
+		return false
+	}
+	if c.rest[0] == ',' {
+		c.rest = c.rest[1:]
+	}
+	n := c.rest.length()
+	c.name, c.rest = c.rest[:n], c.rest[n+1:]
+	n = c.rest.length()
+	c.value, c.rest = c.rest[:n], c.rest[n:]
+	return true
 }
 
 // elements returns the elements of an array.

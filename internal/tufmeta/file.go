@@ -1,0 +1,62 @@
+package tufmeta
+
+// A file is the text of a draft that is being signed. The signed object has its place in a buffer from the start, since it may be large;
+// what lies around it, the signatures above all, is written when these are there.
+type file struct {
+	base   *Document
+	buffer []byte
+	signed span // in buffer
+}
+
+// file writes a draft's signed object, and leaves room for what is around it with signatures by these keys.
+func (d *Draft) file(keys []*Key) *file {
+	base := d.base.Document
+	longest := make([][]byte, len(keys))
+	for i, k := range keys {
+		longest[i] = make([]byte, k.maxSignature())
+	}
+	around := len(base.raw) - base.signed.length() - base.signatures.length() + len(layout(base.signatures.of(base.raw), keys, longest))
+	f := &file{base: base}
+	before := 0 // all the room is before the signed object, or all but its beginning is after it
+	if base.signatures.start < base.signed.start {
+		before = around - (len(base.raw) - base.signed.end)
+	} else {
+		before = base.signed.start
+	}
+	f.buffer = make([]byte, before, before+base.signed.length()+growth(d.raw)+around-before)
+	f.buffer = spliceTo(f.buffer, base.signed.of(base.raw), d.raw)
+	f.signed = span{before, len(f.buffer)}
+	return f
+}
+
+// text is the signed object as the file holds it.
+func (f *file) text() []byte { return f.signed.of(f.buffer) }
+
+// finish completes the file with a text of signatures, and puts it into d.
+func (f *file) finish(d *Document, signatures []byte) {
+	base := f.base
+	if base.signatures.start < base.signed.start {
+		parts := [][]byte{base.raw[:base.signatures.start], signatures, base.raw[base.signatures.end:base.signed.start]}
+		start := f.signed.start - len(parts[0]) - len(parts[1]) - len(parts[2])
+		d.raw = append(f.buffer, base.raw[base.signed.end:]...)
+		if start < 0 { // a signature is longer than those of its kind are
+			d.raw, start = append(make([]byte, -start), d.raw...), 0
+		}
+		d.raw = d.raw[start:]
+		at := 0
+		for _, part := range parts {
+			at += copy(d.raw[at:], part)
+		}
+		d.signatures = span{len(parts[0]), len(parts[0]) + len(signatures)}
+		d.signed = span{at, at + f.signed.length()}
+	} else {
+		copy(f.buffer, base.raw[:base.signed.start])
+		d.raw = append(f.buffer, base.raw[base.signed.end:base.signatures.start]...)
+		d.signatures = span{len(d.raw), len(d.raw) + len(signatures)}
+		d.raw = append(append(d.raw, signatures...), base.raw[base.signatures.end:]...)
+		d.signed = f.signed
+	}
+	if d.same {
+		d.canonical = d.signed.of(d.raw)
+	}
+}
