@@ -36,6 +36,11 @@ type Config struct {
 	// RollTimeout bounds one roll. 0: ten minutes.
 	RollTimeout time.Duration
 
+	// CacheSize bounds, in bytes, what is remembered of apps so that the next roll need not read it again: about the size of their files, or
+	// twice that where those are not in canonical form, and a few kilobytes an app. 0: 256 MiB. Negative: nothing is remembered.
+	// Of each app that was seen, some five hundred bytes are kept beyond that, so that nobody can take it back to an earlier state.
+	CacheSize int64
+
 	// Logger gets what happens, with the attributes app, role, version and task. Nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -105,6 +110,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.RollTimeout == 0 {
 		c.RollTimeout = 10 * time.Minute
+	}
+	if c.CacheSize == 0 {
+		c.CacheSize = 256 << 20
 	}
 	if c.Tasks == nil {
 		c.Tasks = tasks.NewMemory(tasks.MemoryOptions{})

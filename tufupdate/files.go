@@ -27,38 +27,49 @@ func errorf(app, what string, err error) error { return fmt.Errorf("app %s: %s: 
 
 // files names and reads the metadata files of one app (specification 6.2.1).
 type files struct {
-	store      storage.Store
-	app        string
+	*view
 	consistent bool // whether all but the timestamp carry their version in the name
 }
 
 func (f files) key(role string, version int64) string {
-	if role == tufmeta.Timestamp || !f.consistent && role != tufmeta.Root {
+	if !f.hasVersion(role) {
 		return f.app + "/" + role + tufmeta.Suffix
 	}
 	return fmt.Sprintf("%s/%d.%s%s", f.app, version, role, tufmeta.Suffix)
 }
 
-// A file is a document as it lies in the store.
-type file struct {
-	*tufmeta.Document
-	key     string
-	version storage.Version
+// hasVersion reports whether a role's files carry their version in the name.
+func (f files) hasVersion(role string) bool {
+	return role == tufmeta.Root || f.consistent && role != tufmeta.Timestamp
 }
 
-// read reads a role's file; version counts only where names carry it. The error wraps storage.ErrNotFound if there is none, and is a
-// *VerificationError if what is there is no document.
+// read reads the file that is listed with a version, or, where names carry none, the one that there is. The error wraps storage.ErrNotFound if
+// there is none, and is a *VerificationError if what is there is no document.
 func (f files) read(ctx context.Context, role string, version int64) (*file, error) {
 	key := f.key(role, version)
-	object, err := f.store.Get(ctx, key)
-	if err != nil {
+	read := f.current
+	if f.hasVersion(role) {
+		read = f.listed
+	}
+	d, err := read(ctx, key)
+	return f.document(role, version, d, err)
+}
+
+// readNext is read for a file that nothing lists yet.
+func (f files) readNext(ctx context.Context, role string, version int64) (*file, error) {
+	d, err := f.next(ctx, f.key(role, version))
+	return f.document(role, version, d, err)
+}
+
+func (f files) document(role string, version int64, d *file, err error) (*file, error) {
+	key := f.key(role, version)
+	switch {
+	case err != nil:
 		return nil, errorf(f.app, "reading "+key, err)
+	case d.problem != nil:
+		return nil, &VerificationError{App: f.app, Role: role, Version: version, Key: key, Err: d.problem}
 	}
-	d, err := tufmeta.Parse(object.Data)
-	if err != nil {
-		return nil, &VerificationError{App: f.app, Role: role, Version: version, Key: key, Err: err}
-	}
-	return &file{d, key, object.Version}, nil
+	return d, nil
 }
 
 // reject says that a file cannot be trusted.
@@ -70,6 +81,8 @@ func (f files) reject(role string, d *file, err error) error {
 func (f files) absent(role string, version int64) error {
 	return &VerificationError{App: f.app, Role: role, Version: version, Key: f.key(role, version), Err: storage.ErrNotFound}
 }
+
+func isDelegated(role string) bool { return role != defaults && !isTopLevel(role) }
 
 func isTopLevel(role string) bool {
 	switch role {

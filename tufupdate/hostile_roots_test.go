@@ -121,7 +121,10 @@ func TestAForkOfTheRootsIsNotFollowed(t *testing.T) {
 	roll(t, u, repo)
 	require.NoError(t, client.Refresh(), "it is not led to the fork either")
 	repo.Overwrite(t, repo.File("root", 3), m.next(3, nil, attacker))
-	blames(t, repo.File("root", 3), refused(t, u, repo, provider), "what follows from the fork")
+	before := files(t, repo)
+	_, err = u.Roll(t.Context(), repo.App, nil)
+	blames(t, repo.File("root", 3), err, "what follows from the fork")
+	sameVersionsSameBytes(t, repo, before, files(t, repo), "")
 }
 
 // What the right keys have signed and still cannot be followed, and what those of others have signed.

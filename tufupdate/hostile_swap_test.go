@@ -223,15 +223,12 @@ func TestClientsFollowAnUpdaterThatHasSeenMore(t *testing.T) {
 						client := newClient(t, repo)
 						require.NoError(t, client.Refresh())
 						repo.Overwrite(t, name, []byte(content))
-						before, signed := files(t, repo), provider.Signatures()
+						before := files(t, repo)
 						_, err := u.Roll(t.Context(), repo.App, nil)
-						if err != nil {
-							assert.Equal(t, before, files(t, repo), "%s is %s: %v", name, other, err)
-							assert.Equal(t, signed, provider.Signatures(), "%s is %s: %v", name, other, err)
-							return
-						}
 						sameVersionsSameBytes(t, repo, before, files(t, repo), name)
-						assert.NoError(t, client.Refresh(), "%s is %s", name, other)
+						if err == nil {
+							assert.NoError(t, client.Refresh(), "%s is %s", name, other)
+						}
 					})
 				}
 			}

@@ -188,7 +188,7 @@ func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), options)
 			provider := repo.Provider(t)
-			u := newUpdater(t, repo, provider, pin(repo.Root))
+			u := newUpdater(t, repo, provider, pin(repo.Root), forgetful)
 			roll(t, u, repo)
 			earlier := files(t, repo)
 			roll(t, u, repo)

@@ -1,7 +1,6 @@
 package tufupdate
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,7 +28,7 @@ type published struct {
 // A document is a verified file.
 type document struct {
 	*tufmeta.Verified
-	store storage.Version
+	file *file
 	// rotated says that it verifies only by keys that its role no longer has. It is trusted for what it says, but clients reject it.
 	rotated bool
 }
@@ -45,22 +44,23 @@ func (p *published) warn(format string, args ...any) {
 }
 
 // loadRoots is followRoots for those who mean to sign: ErrRootExpired if the newest root has expired.
-func (u *Updater) loadRoots(ctx context.Context, app string) (*published, error) {
-	p, err := u.followRoots(ctx, app)
+func (u *Updater) loadRoots(ctx context.Context, v *view) (*published, error) {
+	p, err := u.followRoots(ctx, v)
 	if err != nil {
 		return nil, err
 	}
 	if expires := p.root().Expires(); !time.Now().Before(expires) {
-		return nil, errorf(app, fmt.Sprintf("root version %d expired at %s", p.root().Version(), expires.Format(time.RFC3339)), ErrRootExpired)
+		return nil, errorf(p.app, fmt.Sprintf("root version %d expired at %s", p.root().Version(), expires.Format(time.RFC3339)), ErrRootExpired)
 	}
 	return p, nil
 }
 
-// followRoots follows the roots from the one that is trusted to the newest (specification 5.3). What was followed before is remembered.
-// ErrNotBootstrapped if there is no first root.
-func (u *Updater) followRoots(ctx context.Context, app string) (*published, error) {
-	p := &published{files: files{store: u.store, app: app}, seen: u.memory.seen(app)}
-	p.roots = u.memory.roots(app)
+// followRoots follows the roots from the one that is trusted to the newest (specification 5.3). ErrNotBootstrapped if there is no first root.
+func (u *Updater) followRoots(ctx context.Context, v *view) (*published, error) {
+	p := &published{files: files{view: v}, seen: u.trust.seen(v.app)}
+	if v.known != nil {
+		p.roots = slices.Clone(v.known.roots)
+	}
 	if len(p.roots) == 0 {
 		first, err := u.firstRoot(ctx, p.files)
 		if err != nil {
@@ -68,28 +68,100 @@ func (u *Updater) followRoots(ctx context.Context, app string) (*published, erro
 		}
 		p.roots = []*tufmeta.RootDocument{first}
 	}
-	for {
-		d, err := p.read(ctx, tufmeta.Root, p.root().Version()+1)
-		if errors.Is(err, storage.ErrNotFound) {
-			break
+	p.consistent = p.root().Consistent
+	p.readAhead(ctx)
+	for window := int64(2); ; window *= 2 { // there may be many, so they are not read one after the other
+		var keys []string
+		for i := range window {
+			keys = append(keys, p.key(tufmeta.Root, p.root().Version()+1+i))
 		}
+		v.ahead(ctx, keys...)
+		more, err := p.follow(ctx, window)
 		if err != nil {
 			return nil, err
 		}
-		next, err := p.root().Follow(d.Document)
-		if err != nil {
-			return nil, p.reject(tufmeta.Root, d, err)
+		if !more {
+			break
 		}
-		p.roots = append(p.roots, next)
 	}
-	p.roots = u.memory.pin(app, p.roots)
+	if err := u.trust.follow(p.app, p.roots); err != nil {
+		root := p.root()
+		return nil, &VerificationError{App: p.app, Role: tufmeta.Root, Version: root.Version(), Key: p.key(tufmeta.Root, root.Version()), Err: err}
+	}
 	p.consistent = p.root().Consistent
 	return p, nil
 }
 
+// follow follows up to n roots, and reports whether there were so many.
+func (p *published) follow(ctx context.Context, n int64) (more bool, err error) {
+	for range n {
+		d, err := p.readNext(ctx, tufmeta.Root, p.root().Version()+1)
+		if errors.Is(err, storage.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		next, err := p.root().Follow(d.Document)
+		if err != nil {
+			return false, p.reject(tufmeta.Root, d, err)
+		}
+		p.roots = append(p.roots, next)
+	}
+	return true, nil
+}
+
+// readAhead begins to read, while the roots are followed, what will be asked for afterwards. Nothing of it is trusted until that is done.
+func (p *published) readAhead(ctx context.Context) {
+	if p.trusting {
+		return
+	}
+	f := p.files
+	f.ahead(ctx, f.key(tufmeta.Timestamp, 0))
+	if f.goal == tufmeta.Timestamp {
+		return
+	}
+	go func() {
+		timestamp, err := f.read(ctx, tufmeta.Timestamp, 0)
+		if err != nil {
+			return
+		}
+		info, _ := timestamp.Listed(tufmeta.Snapshot)
+		f.ahead(ctx, f.key(tufmeta.Snapshot, info.Version))
+		if f.goal == tufmeta.Snapshot {
+			return
+		}
+		snapshot, err := f.read(ctx, tufmeta.Snapshot, info.Version)
+		if err != nil || snapshot.Len() > maxParallel { // of so many, only some will be asked for
+			return
+		}
+		for role, version := range snapshot.ListedRoles() {
+			f.ahead(ctx, f.key(role, version), f.key(role, version+1))
+		}
+	}()
+}
+
 // firstRoot returns the root that the app is trusted by.
 func (u *Updater) firstRoot(ctx context.Context, f files) (*tufmeta.RootDocument, error) {
+	root, err := u.configuredRoot(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	first, err := u.trust.begin(f.app, root.Verified)
+	if err != nil {
+		return nil, &VerificationError{App: f.app, Role: tufmeta.Root, Version: root.Version(), Key: f.key(tufmeta.Root, root.Version()), Err: err}
+	}
+	if first && u.config.Roots == nil {
+		u.log.WarnContext(ctx, "no root is pinned for the app: trusting the first one seen", "app", f.app, "role", tufmeta.Root,
+			"version", root.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(root.Bytes())))
+	}
+	return root, nil
+}
+
+// configuredRoot returns the pinned root, or the repository's first if none is pinned.
+func (u *Updater) configuredRoot(ctx context.Context, f files) (*tufmeta.RootDocument, error) {
 	if u.config.Roots == nil {
+		f.ahead(ctx, f.key(tufmeta.Root, 2), f.key(tufmeta.Root, 3), f.key(tufmeta.Timestamp, 0))
 		d, err := f.read(ctx, tufmeta.Root, 1)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil, errorf(f.app, "it has no root", ErrNotBootstrapped)
@@ -101,8 +173,6 @@ func (u *Updater) firstRoot(ctx context.Context, f files) (*tufmeta.RootDocument
 		if err != nil {
 			return nil, f.reject(tufmeta.Root, d, err)
 		}
-		u.log.WarnContext(ctx, "no root is pinned for the app: trusting the first one seen", "app", f.app, "role", tufmeta.Root,
-			"version", root.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(root.Bytes())))
 		return root, nil
 	}
 	data, err := u.config.Roots(ctx, f.app)
@@ -123,17 +193,17 @@ func (u *Updater) firstRoot(ctx context.Context, f files) (*tufmeta.RootDocument
 // verify verifies a file of a top-level role by the newest root or, if its keys were replaced since, by the root before that.
 func (p *published) verify(role string, d *file) (*document, error) {
 	current := p.root().Roles[role]
-	v, err := current.Verify(d.Document)
+	v, err := d.verify(current)
 	if err == nil {
-		return &document{Verified: v, store: d.version}, nil
+		return &document{Verified: v, file: d}, nil
 	}
 	for i := len(p.roots) - 2; i >= 0; i-- {
 		earlier := p.roots[i].Roles[role]
 		if earlier.Equal(current) {
 			continue
 		}
-		if v, earlierErr := earlier.Verify(d.Document); earlierErr == nil {
-			return &document{Verified: v, store: d.version, rotated: true}, nil
+		if v, earlierErr := d.verify(earlier); earlierErr == nil {
+			return &document{Verified: v, file: d, rotated: true}, nil
 		}
 	}
 	return nil, p.reject(role, d, err)
@@ -154,7 +224,7 @@ func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
 	if err := p.seen[tufmeta.Timestamp].check(p.timestamp.Verified, p.root().Roles[tufmeta.Timestamp]); err != nil {
 		return p.reject(tufmeta.Timestamp, d, err)
 	}
-	u.memory.remember(p.app, p.timestamp.Verified, p.timestamp.rotated)
+	u.trust.remember(p.app, p.timestamp.Verified, p.timestamp.rotated)
 	return nil
 }
 
@@ -175,10 +245,11 @@ func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
 	if err := p.checkListed(info, d); err != nil {
 		return p.reject(tufmeta.Snapshot, d, err)
 	}
+	d.settled.Store(true)
 	if err := p.seen[tufmeta.Snapshot].check(p.snapshot.Verified, p.root().Roles[tufmeta.Snapshot]); err != nil {
 		return p.reject(tufmeta.Snapshot, d, err)
 	}
-	u.memory.remember(p.app, p.snapshot.Verified, p.snapshot.rotated)
+	u.trust.remember(p.app, p.snapshot.Verified, p.snapshot.rotated)
 	return nil
 }
 
@@ -199,9 +270,4 @@ func (p *published) followable(d *document) error {
 	return &VerificationError{
 		App: p.app, Role: role, Version: d.Version(), Key: p.key(role, d.Version()), Err: errors.New("no version can follow"),
 	}
-}
-
-// same reports whether two documents are the same file.
-func same(a, b *tufmeta.Verified) bool {
-	return a.Version() == b.Version() && bytes.Equal(a.Bytes(), b.Bytes())
 }

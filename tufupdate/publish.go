@@ -21,15 +21,16 @@ func (rel *release) check(p *published) error {
 	snapshot := p.snapshot.Verified
 	if rel.snapshot != nil {
 		snapshot = rel.snapshot.new
-		for role, version := range p.snapshot.ListedRoles() {
-			if now, ok := snapshot.Listed(role); !ok || now.Version < version {
-				return fmt.Errorf("snapshot version %d lists %s version %d where %d was listed", snapshot.Version(), role, now.Version, version)
-			}
+		if now, before := snapshot.Len(), p.snapshot.Len(); now < before {
+			return fmt.Errorf("snapshot version %d lists %d files where %d were listed", snapshot.Version(), now, before)
 		}
-		for role, d := range rel.listed {
+		for role, d := range rel.listed { // the others are listed as they were
 			info, _ := snapshot.Listed(role)
 			if err := info.Check(d); err != nil {
 				return fmt.Errorf("snapshot version %d: role %s: %w", snapshot.Version(), role, err)
+			}
+			if before, _ := p.snapshot.Listed(role); info.Version < before.Version {
+				return fmt.Errorf("snapshot version %d lists %s version %d where %d was listed", snapshot.Version(), role, info.Version, before.Version)
 			}
 		}
 	}
@@ -46,40 +47,66 @@ func (rel *release) check(p *published) error {
 // publish writes a release: first all that the timestamp leads to, then the timestamp. Before that last write nothing has changed for
 // clients, and a crash leaves but files with numbers that nobody uses. Without consistent snapshots clients may see the files change one
 // after the other; after a crash the next roll of the snapshot finds what was written and goes on from there.
+//
+// What the roll has taken for granted is confirmed beside the first writes: before the timestamp, if others come first. A timestamp by itself
+// does no harm where it turns out that more has changed; the error says so, and the roll begins again.
 func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
-	changes := rel.changes()
-	last := len(changes) - 1
+	creates, replaces := []change(nil), rel.changes()
+	written := map[string]bool{}
+	for _, c := range replaces {
+		written[p.key(c.new.Role().Name, c.new.Version())] = true
+	}
 	if p.consistent {
-		group, createCtx := errgroup.WithContext(ctx)
-		group.SetLimit(maxParallel)
-		for _, c := range changes[:last] {
-			group.Go(func() error { return r.create(createCtx, p, c.new) })
-		}
+		last := len(replaces) - 1
+		creates, replaces = replaces[:last], replaces[last:]
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxParallel)
+	group.Go(func() error { return p.confirm(groupCtx, written) })
+	for _, c := range creates {
+		group.Go(func() error { return r.create(groupCtx, p, c) })
+	}
+	if len(creates) > 0 {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		changes = changes[last:]
 	}
-	for _, c := range changes {
-		key := p.key(c.new.Role().Name, c.new.Version())
-		if _, err := r.u.store.Replace(ctx, key, c.old.store, c.new.Bytes()); err != nil {
-			return errorf(r.app, "writing "+key, err)
+	for _, c := range replaces {
+		if err := r.replace(ctx, p, c); err != nil {
+			return errors.Join(err, group.Wait())
 		}
 	}
 	if rel.snapshot != nil {
-		r.u.memory.remember(r.app, rel.snapshot.new, false)
+		r.u.trust.remember(r.app, rel.snapshot.new, false)
 	}
-	r.u.memory.remember(r.app, rel.timestamp.new, false)
+	r.u.trust.remember(r.app, rel.timestamp.new, false)
+	if err := group.Wait(); err != nil {
+		r.committed = p.key(tufmeta.Timestamp, 0)
+		return err
+	}
+	return nil
+}
+
+// replace writes a file that takes the place of another one.
+func (r *roll) replace(ctx context.Context, p *published, c change) error {
+	key := p.key(c.new.Role().Name, c.new.Version())
+	version, err := r.u.store.Replace(ctx, key, c.old.file.version, c.new.Bytes())
+	if err != nil {
+		r.unanswered.Store(!answered(err))
+		return errorf(r.app, "writing "+key, err)
+	}
+	r.wrote(key, version, c)
 	return nil
 }
 
 // create writes a versioned file. If its number is taken, the next attempt passes it over. Files of targets roles it finds by itself, as far as
 // it looks ahead, and it must not leave gaps between them: a file beyond a gap would be found, and be taken in, only when the numbers
 // before it have been used up, and might undo what came since.
-func (r *roll) create(ctx context.Context, p *published, v *tufmeta.Verified) error {
+func (r *roll) create(ctx context.Context, p *published, c change) error {
+	v := c.new
 	role := v.Role().Name
 	key := p.key(role, v.Version())
-	_, err := r.u.store.Create(ctx, key, v.Bytes())
+	version, err := r.u.store.Create(ctx, key, v.Bytes())
 	if errors.Is(err, storage.ErrExists) {
 		listed, isTargets := p.snapshot.Listed(role)
 		if !isTargets || v.Version() > listed.Version+maxAhead {
@@ -89,5 +116,17 @@ func (r *roll) create(ctx context.Context, p *published, v *tufmeta.Verified) er
 	if err != nil {
 		return errorf(r.app, "writing "+key, err)
 	}
+	r.wrote(key, version, c)
 	return nil
+}
+
+// wrote notes what a file now holds.
+func (r *roll) wrote(key string, version storage.Version, c change) {
+	f := newFile(key, version, c.new.Document, nil)
+	f.verified = []*tufmeta.Verified{c.new}
+	f.delegations = c.old.file.delegations // which do not change
+	f.settled.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[key] = f
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,6 +30,10 @@ type roll struct {
 	mu    sync.Mutex
 	taken map[string]int64
 	steps map[string]int
+
+	written    map[string]*file // by this attempt, by key
+	unanswered atomic.Bool      // a write may have landed or not
+	committed  string           // the key of a timestamp that an attempt has written, only to find that it had to begin again
 }
 
 // pass notes that a version number is taken. The next attempt goes one further, the one after that two, then four: what a crash left, or
@@ -42,19 +48,40 @@ func (r *roll) pass(role string, version int64) {
 // maxAttempts bounds how often a roll begins again. Each time, another writer has published, or a number was passed over.
 const maxAttempts = 40
 
-// run rolls, until it has published or failed.
+// run rolls, until it has published or failed. It begins with what is remembered of the app. If that leads nowhere, whatever the reason, it goes
+// by what the store holds.
 func (r *roll) run(ctx context.Context) (tasks.Result, error) {
-	for attempt := range maxAttempts {
+	goal := tufmeta.Targets
+	if isTimestampOnly(r.roles) {
+		goal = tufmeta.Snapshot
+	}
+	v := newView(r.u.store, r.app, goal, r.u.cache.get(r.app))
+	for attempt := 0; attempt < maxAttempts; attempt++ {
 		if err := pause(ctx, attempt); err != nil {
 			return tasks.Result{}, err
 		}
-		result, err := r.attempt(ctx)
-		if !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrExists) {
-			return result, err
+		result, err := r.attempt(ctx, v)
+		switch {
+		case err == nil:
+			return result, nil
+		case v.trusting && !r.unanswered.Load() && ctx.Err() == nil:
+			attempt-- // it was to save time
+		case !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrExists):
+			return tasks.Result{}, r.failed(err)
 		}
-		r.u.log.DebugContext(ctx, "another writer was faster", "app", r.app, "attempt", attempt+1, "reason", err)
+		r.u.log.DebugContext(ctx, "beginning again", "app", r.app, "attempt", attempt+1, "reason", err)
+		v = v.again()
 	}
-	return tasks.Result{}, errorf(r.app, fmt.Sprintf("gave up after %d attempts", maxAttempts), ErrConflict)
+	return tasks.Result{}, r.failed(errorf(r.app, fmt.Sprintf("gave up after %d attempts", maxAttempts), ErrConflict))
+}
+
+// failed forgets the app, and returns err with what an attempt before the last one may have published all the same.
+func (r *roll) failed(err error) error {
+	r.u.cache.drop(r.app)
+	if r.committed != "" {
+		return errorf(r.app, "after writing "+r.committed, err)
+	}
+	return err
 }
 
 // pause waits before an attempt: a random while, up to twice as long each time, so that writers get out of each other's step.
@@ -73,8 +100,11 @@ func pause(ctx context.Context, attempt int) error {
 }
 
 // attempt loads, plans, signs, checks and publishes. ErrConflict and ErrExists of the store mean that it should begin again.
-func (r *roll) attempt(ctx context.Context) (tasks.Result, error) {
-	p, roles, err := r.u.prepare(ctx, r.app, r.keys, r.roles)
+func (r *roll) attempt(ctx context.Context, v *view) (tasks.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what was read ahead in vain
+	r.written = map[string]*file{}
+	p, roles, err := r.u.prepare(ctx, v, r.keys, r.roles)
 	if err != nil {
 		return tasks.Result{}, err
 	}
@@ -91,7 +121,18 @@ func (r *roll) attempt(ctx context.Context) (tasks.Result, error) {
 	if err := r.publish(ctx, p, next); err != nil {
 		return tasks.Result{}, err
 	}
+	r.u.cache.put(r.app, r.state(p, next))
 	return r.result(ctx, p, next), nil
+}
+
+// state is what to remember once a release is published: what was read for it, with what was written in the place of what that followed.
+func (r *roll) state(p *published, rel *release) *state {
+	s := &state{roots: p.roots, files: p.view.files()}
+	for _, c := range rel.changes() {
+		delete(s.files, c.old.file.key)
+	}
+	maps.Copy(s.files, r.written)
+	return s
 }
 
 // A release is what a roll publishes.

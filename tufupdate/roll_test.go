@@ -18,10 +18,12 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
+var discard = slog.New(slog.DiscardHandler)
+
 // newUpdater returns an updater that trusts the repository's first root.
 func newUpdater(t testing.TB, repo *testrepo.Repo, provider *testrepo.Provider, change ...func(*tufupdate.Config)) *tufupdate.Updater {
 	t.Helper()
-	config := tufupdate.Config{Store: repo.Store, Keys: provider, Logger: slog.New(slog.DiscardHandler)}
+	config := tufupdate.Config{Store: repo.Store, Keys: provider, Logger: discard}
 	for _, f := range change {
 		f(&config)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/tufonline/tufonline/internal/tufmeta"
@@ -18,29 +17,32 @@ type keyring struct {
 	settings Settings
 
 	mu   sync.Mutex
-	sets map[string][]tufmeta.Signer
+	sets map[string]*keySet
+}
+
+// A keySet is those of a role's keys that the provider holds.
+type keySet struct {
+	signers []tufmeta.Signer
+	enough  bool // they reach the threshold
 }
 
 func (u *Updater) keyring(app string, settings Settings) *keyring {
-	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string][]tufmeta.Signer{}}
+	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{}}
 }
 
-// signers returns signers for those of a role's keys that the provider holds.
-func (k *keyring) signers(ctx context.Context, role *tufmeta.Role) ([]tufmeta.Signer, error) {
-	ids := make([]string, len(role.Keys))
-	for i, key := range role.Keys {
-		ids[i] = fmt.Sprintf("%q", key.ID)
-	}
-	set := strings.Join(ids, " ")
-	if role.Name == tufmeta.Targets || role.Name == tufmeta.Snapshot || role.Name == tufmeta.Timestamp {
-		set = role.Name + " " + set // a provider may tell the top-level roles apart
+// held returns those of a role's keys that the provider holds.
+func (k *keyring) held(ctx context.Context, role *tufmeta.Role) (*keySet, error) {
+	name := role.Fingerprint()
+	if isTopLevel(role.Name) {
+		name = role.Name + " " + name // a provider may tell the top-level roles apart
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if held, ok := k.sets[set]; ok {
-		return held, nil
+	if set := k.sets[name]; set != nil {
+		return set, nil
 	}
-	var held []tufmeta.Signer
+	set := &keySet{}
+	var held []*tufmeta.Key
 	for _, key := range role.Keys {
 		signer, err := k.provider.Signer(ctx, keys.Request{App: k.app, Role: role.Name, KeyID: key.ID, Key: key.Declared})
 		if errors.Is(err, keys.ErrNoKey) {
@@ -49,42 +51,43 @@ func (k *keyring) signers(ctx context.Context, role *tufmeta.Role) ([]tufmeta.Si
 		if err != nil {
 			return nil, errorf(k.app, "role "+role.Name, err)
 		}
-		held = append(held, tufmeta.Signer{Key: key, Signer: signer})
+		set.signers = append(set.signers, tufmeta.Signer{Key: key, Signer: signer})
+		held = append(held, key)
 	}
-	k.sets[set] = held
-	return held, nil
+	set.enough = role.Enough(held)
+	k.sets[name] = set
+	return set, nil
 }
 
-// online returns the signers of a role if they reach its threshold and the settings do not say that it is offline; otherwise
-// ErrTargetsOffline or ErrNoKey.
+// isOnline reports whether the provider holds a threshold of a role's keys, and the settings do not say that it is offline.
+func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role) (bool, error) {
+	if k.isOffline(role) {
+		return false, nil
+	}
+	set, err := k.held(ctx, role)
+	return err == nil && set.enough, err
+}
+
+// isOffline reports whether the settings say so.
+func (k *keyring) isOffline(role *tufmeta.Role) bool {
+	return role.Name == tufmeta.Targets && k.settings.Targets == TargetsOffline
+}
+
+// online returns the signers of a role that isOnline; otherwise ErrTargetsOffline or ErrNoKey.
 func (k *keyring) online(ctx context.Context, role *tufmeta.Role) ([]tufmeta.Signer, error) {
-	targets := role.Name == tufmeta.Targets
-	if targets && k.settings.Targets == TargetsOffline {
+	if k.isOffline(role) {
 		return nil, errorf(k.app, "by its settings", ErrTargetsOffline)
 	}
-	held, err := k.signers(ctx, role)
+	set, err := k.held(ctx, role)
 	if err != nil {
 		return nil, err
 	}
-	declared := make([]*tufmeta.Key, len(held))
-	for i, s := range held {
-		declared[i] = s.Key
+	if set.enough {
+		return set.signers, nil
 	}
-	if role.Enough(declared) {
-		return held, nil
-	}
-	reason := fmt.Sprintf("role %s: %d of %d keys at hand", role.Name, len(held), role.Threshold)
-	if targets && k.settings.Targets == TargetsByKeys {
+	reason := fmt.Sprintf("role %s: %d of %d keys at hand", role.Name, len(set.signers), role.Threshold)
+	if role.Name == tufmeta.Targets && k.settings.Targets == TargetsByKeys {
 		return nil, errorf(k.app, reason, ErrTargetsOffline)
 	}
 	return nil, errorf(k.app, reason, ErrNoKey)
-}
-
-// isOnline reports whether online would return signers.
-func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role) (bool, error) {
-	_, err := k.online(ctx, role)
-	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrTargetsOffline) {
-		return false, nil
-	}
-	return err == nil, err
 }

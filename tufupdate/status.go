@@ -38,7 +38,9 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	p, err := u.followRoots(ctx, app)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what was read ahead in vain
+	p, err := u.followRoots(ctx, newView(u.store, app, tufmeta.Targets, nil))
 	if err != nil {
 		return Status{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ const (
 	maxParallel = 32
 	// maxAhead is how many files are looked at beyond the one that is listed. Whoever uploads documents leaves a few at most.
 	maxAhead = 64
+	// large is the size in bytes from which on it pays to read a file with two processors.
+	large = 1 << 18
 	// maxBins bounds what is enumerated of succinct roles, whose number is up to 2^32.
 	maxBins = 1 << 16
 )
@@ -124,7 +127,7 @@ func (t *tree) misled() *node {
 			if other == child || other.doc == nil {
 				continue
 			}
-			if _, err := child.role.Verify(other.doc.Document); err != nil {
+			if _, err := other.doc.file.verify(child.role); err != nil {
 				t.warn("role %s: version %d is not taken in: it delegates to %s by keys that are not those by which that is listed",
 					n.role.Name, n.doc.Version(), child.role.Name)
 				return n
@@ -143,8 +146,9 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 	if !t.consistent {
 		return t.findUnversioned(ctx, n, info, earlier)
 	}
+	t.ahead(ctx, t.key(name, n.listed+1))
 	if listed {
-		d, err := t.readDocument(ctx, name, info.Version)
+		d, err := t.read(ctx, name, info.Version)
 		if errors.Is(err, storage.ErrNotFound) {
 			err = t.absent(name, info.Version)
 		}
@@ -154,6 +158,8 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 			}
 			if err != nil {
 				err = t.reject(name, d, err)
+			} else {
+				d.settled.Store(true)
 			}
 		}
 		if n.problem, err = untrusted(err); err != nil {
@@ -165,7 +171,7 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 			t.warn("role %s: more than %d files after version %d: the rest is not looked at", name, maxAhead, n.listed)
 			return nil
 		}
-		d, err := t.readDocument(ctx, name, version)
+		d, err := t.readNext(ctx, name, version)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
@@ -193,7 +199,7 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 // findUnversioned is find without consistent snapshots: there is just one file, which is the one that is listed or a later one.
 func (t *tree) findUnversioned(ctx context.Context, n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
 	name := n.role.Name
-	d, err := t.readDocument(ctx, name, 0)
+	d, err := t.read(ctx, name, 0)
 	if errors.Is(err, storage.ErrNotFound) {
 		if n.listed != 0 {
 			n.problem = t.absent(name, n.listed)
@@ -213,15 +219,6 @@ func (t *tree) findUnversioned(ctx context.Context, n *node, info tufmeta.FileIn
 	return err
 }
 
-// readDocument is read, where an object that is too large to read cannot be trusted.
-func (t *tree) readDocument(ctx context.Context, role string, version int64) (*file, error) {
-	d, err := t.read(ctx, role, version)
-	if errors.Is(err, storage.ErrTooLarge) {
-		return nil, &VerificationError{App: t.app, Role: role, Version: version, Key: t.key(role, version), Err: storage.ErrTooLarge}
-	}
-	return d, err
-}
-
 // untrusted tells an error that lies in what the store holds from a failure to read it.
 func untrusted(err error) (problem, failure error) {
 	if _, ok := errors.AsType[*VerificationError](err); ok {
@@ -232,17 +229,20 @@ func untrusted(err error) (problem, failure error) {
 
 // add makes a file a candidate if it verifies by the role, or by one that the role replaced.
 func (n *node) add(d *file, earlier []*tufmeta.Role) error {
-	v, err := n.role.Verify(d.Document)
+	if len(d.Bytes()) > large {
+		go func() { _, _ = d.delegations() }() // which are asked for next; meanwhile the signature takes as long
+	}
+	v, err := d.verify(n.role)
 	if err == nil {
-		n.candidates = append(n.candidates, &document{Verified: v, store: d.version})
+		n.candidates = append(n.candidates, &document{Verified: v, file: d})
 		return nil
 	}
 	for _, role := range earlier {
 		if role == nil || role.Equal(n.role) {
 			continue
 		}
-		if v, earlierErr := role.Verify(d.Document); earlierErr == nil {
-			n.candidates = append(n.candidates, &document{Verified: v, store: d.version, rotated: true})
+		if v, earlierErr := d.verify(role); earlierErr == nil {
+			n.candidates = append(n.candidates, &document{Verified: v, file: d, rotated: true})
 			return nil
 		}
 	}
@@ -258,7 +258,7 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 	n.visited = true
 	var listed *tufmeta.Delegations
 	if len(n.candidates) > 0 && n.candidates[0].Version() == n.listed {
-		listed, _ = tufmeta.ParseDelegations(n.candidates[0].Document) // an error comes up below
+		listed, _ = n.candidates[0].file.delegations() // an error comes up below
 	}
 	for _, d := range slices.Backward(n.candidates) {
 		fresh := d.Version() > n.listed
@@ -295,43 +295,36 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 // delegated finds and visits the roles that a document of n delegates to, as far as the tree needs them. A VerificationError says that the
 // delegations make no sense.
 func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, listed *tufmeta.Delegations) ([]*node, error) {
-	delegations, err := tufmeta.ParseDelegations(d.Document)
+	delegations, err := d.file.delegations()
 	if err == nil && delegations.Len() > maxBins {
 		err = fmt.Errorf("delegates to %d roles, more than %d", delegations.Len(), maxBins)
 	}
 	if err != nil {
 		return nil, t.problem(n, d, err)
 	}
+	roles, err := t.needed(ctx, delegations, fresh, listed)
+	if err != nil {
+		return nil, err
+	}
 	var children []*node
 	var found []string
 	group, findCtx := errgroup.WithContext(ctx)
 	group.SetLimit(maxParallel)
-	for role := range delegations.All() {
+	for _, role := range roles {
 		if findCtx.Err() != nil {
 			break
-		}
-		child := &node{role: role, bin: delegations.IsBin(role.Name)}
-		var before *tufmeta.Role
-		if listed != nil {
-			before = listed.Role(role.Name)
-		}
-		needed, err := t.needs(ctx, child, fresh, before)
-		if err != nil {
-			return nil, errors.Join(err, group.Wait())
-		}
-		if !needed {
-			continue
 		}
 		key := fmt.Sprintf("%q %s", role.Name, role.Fingerprint())
 		if known := t.nodes[key]; known != nil {
 			children = append(children, known)
 			continue
 		}
+		child := &node{role: role, bin: delegations.IsBin(role.Name)}
 		t.nodes[key] = child
 		children = append(children, child)
 		found = append(found, key)
 		group.Go(func() error {
-			if err := t.find(findCtx, child, []*tufmeta.Role{before}); err != nil || !fresh || len(child.candidates) > 0 {
+			if err := t.find(findCtx, child, []*tufmeta.Role{before(listed, role)}); err != nil || !fresh || len(child.candidates) > 0 {
 				return err
 			}
 			return t.unusable(n, d, child) // the document is not taken in, however many others there are to look for
@@ -365,16 +358,56 @@ func (t *tree) unusable(n *node, d *document, child *node) error {
 	return t.problem(n, d, fmt.Errorf("delegated role %s: %w", child.role.Name, problem))
 }
 
-// needs reports whether a delegated role has to be visited. before is the role as the listed document of its delegator declares it.
-func (t *tree) needs(ctx context.Context, n *node, fresh bool, before *tufmeta.Role) (bool, error) {
-	if t.every || !n.bin || t.isAsked(n) {
+// before returns a role as the listed document of its delegator declares it, nil if it does not.
+func before(listed *tufmeta.Delegations, role *tufmeta.Role) *tufmeta.Role {
+	if listed == nil {
+		return nil
+	}
+	return listed.Role(role.Name)
+}
+
+// needed returns the delegated roles that have to be visited. Of bins, of which there may be very many, those are few.
+func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (roles []*tufmeta.Role, err error) {
+	if bins := all.Succinct(); bins != nil && !fresh && !t.every && !t.asked[bins.Name] {
+		online, err := t.keys.isOnline(ctx, bins)
+		if err != nil {
+			return nil, err
+		}
+		if online {
+			for _, name := range slices.Sorted(maps.Keys(t.asked)) {
+				if role := all.Role(name); role != nil && t.asked[name] {
+					roles = append(roles, role)
+				}
+			}
+			return roles, nil
+		}
+	}
+	for role := range all.All() {
+		yes, err := t.needs(ctx, role, all.IsBin(role.Name), fresh, listed)
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			roles = append(roles, role)
+		}
+	}
+	return roles, nil
+}
+
+// needs reports whether a delegated role has to be visited.
+func (t *tree) needs(ctx context.Context, role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool, error) {
+	if t.every || !bin || t.asked[role.Name] || t.asked[binPrefix(role.Name)] {
 		return true, nil
 	}
-	_, listed := t.snapshot.Listed(n.role.Name)
-	if fresh && (!listed || before == nil || !before.Equal(n.role)) {
-		return true, nil
+	if fresh {
+		if _, known := t.snapshot.Listed(role.Name); !known {
+			return true, nil
+		}
+		if earlier := before(listed, role); earlier == nil || !earlier.Equal(role) {
+			return true, nil
+		}
 	}
-	online, err := t.keys.isOnline(ctx, n.role)
+	online, err := t.keys.isOnline(ctx, role)
 	return !online, err
 }
 

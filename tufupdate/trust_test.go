@@ -43,6 +43,9 @@ func refused(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo, provider *
 	return err
 }
 
+// forgetful has an updater read everything anew for each roll.
+func forgetful(c *tufupdate.Config) { c.CacheSize = -1 }
+
 // What somebody does who can write to the bucket. Each makes a roll of everything fail without a signature, with an error that names the file.
 func TestTamperedRepositoriesAreRefused(t *testing.T) {
 	stranger := func(t *testing.T, repo *testrepo.Repo) *testrepo.Repo { // the same app, made by somebody else
@@ -113,8 +116,10 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 				Hashes: true, Delegation: nested, Threshold: map[string]int{"targets": 2},
 			})
 			provider := repo.Provider(t)
-			u := newUpdater(t, repo, provider)
-			roll(t, u, repo)
+			u := newUpdater(t, repo, provider, forgetful)
+			warm, client := newUpdater(t, repo, repo.Provider(t)), newClient(t, repo)
+			roll(t, warm, repo)
+			require.NoError(t, client.Refresh())
 			test.tamper(t, repo)
 			err := refused(t, u, repo, provider)
 			var verification *tufupdate.VerificationError
@@ -122,6 +127,19 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 			assert.Equal(t, test.role, verification.Role)
 			assert.Equal(t, repo.App, verification.App)
 			assert.True(t, strings.HasPrefix(verification.Key, repo.App+"/"), verification.Key)
+
+			// Who remembers what was there goes on from that, and need not even notice.
+			before := files(t, repo)
+			if _, err := warm.Roll(t.Context(), repo.App, nil); err != nil {
+				require.ErrorAs(t, err, &verification)
+			} else {
+				require.NoError(t, client.Refresh())
+			}
+			for name, data := range files(t, repo) {
+				if old, ok := before[name]; ok && name != repo.File("timestamp", 0) {
+					assert.Equal(t, old, data, name)
+				}
+			}
 		})
 	}
 }
@@ -129,7 +147,7 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 func TestATimestampOlderThanTheLastSeenIsRefused(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	provider := repo.Provider(t)
-	u := newUpdater(t, repo, provider)
+	u := newUpdater(t, repo, provider, forgetful)
 	old := repo.Read(t, repo.File("timestamp", 0))
 	roll(t, u, repo)
 	repo.Overwrite(t, repo.File("timestamp", 0), old)

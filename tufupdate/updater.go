@@ -21,7 +21,8 @@ type Updater struct {
 	config   Config
 	store    storage.Store
 	log      *slog.Logger
-	memory   *memory
+	trust    *trust
+	cache    *cache
 	combiner *combiner
 	stopping atomic.Bool
 }
@@ -32,7 +33,7 @@ func New(config Config) (*Updater, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, memory: newMemory()}
+	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(), cache: newCache(config.CacheSize)}
 	u.combiner = &combiner{roll: u.roll, next: map[string]*batch{}}
 	return u, nil
 }
@@ -117,7 +118,8 @@ func (u *Updater) Run(ctx context.Context) error {
 
 // roll is what the combiner calls.
 func (u *Updater) roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, u.config.RollTimeout, fmt.Errorf("a roll may take %v", u.config.RollTimeout))
+	late := fmt.Errorf("a roll may take %v: %w", u.config.RollTimeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, u.config.RollTimeout, late)
 	defer cancel()
 	settings, err := u.settings(ctx, app)
 	if err != nil {
@@ -127,7 +129,8 @@ func (u *Updater) roll(ctx context.Context, app string, roles []string) (tasks.R
 	return r.run(ctx)
 }
 
-// accept checks a request as far as that takes few reads, and returns the roles: the defaults if there are none, each once.
+// accept checks a request as far as that takes few reads, and none if the app is remembered, and returns the roles: the defaults if there are
+// none, each once.
 func (u *Updater) accept(ctx context.Context, app string, roles []string) ([]string, error) {
 	if err := checkNames(app, roles); err != nil {
 		return nil, err
@@ -136,23 +139,40 @@ func (u *Updater) accept(ctx context.Context, app string, roles []string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	ring := u.keyring(app, settings)
-	p, roles, err := u.prepare(ctx, app, ring, unique(roles))
+	goal := tufmeta.Timestamp
+	if slices.ContainsFunc(roles, isDelegated) {
+		goal = tufmeta.Targets
+	}
+	v, ring := newView(u.store, app, goal, u.cache.get(app)), u.keyring(app, settings)
+	accepted, err := u.look(ctx, v, ring, unique(roles))
+	if err != nil && v.trusting && ctx.Err() == nil { // what is remembered may be to blame
+		accepted, err = u.look(ctx, v.again(), ring, unique(roles))
+	}
+	return accepted, err
+}
+
+// look checks a request against an app's files.
+func (u *Updater) look(ctx context.Context, v *view, ring *keyring, roles []string) ([]string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what was read ahead in vain
+	p, roles, err := u.prepare(ctx, v, ring, roles)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(roles, func(role string) bool { return !isTopLevel(role) }) {
-		return roles, nil
+	if slices.ContainsFunc(roles, isDelegated) {
+		if err := u.loadSnapshot(ctx, p); err != nil {
+			return nil, err
+		}
+		t := newTree(p, ring, roles)
+		if err := t.walk(ctx); err != nil {
+			return nil, err
+		}
+		if _, err = t.plan(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if err := u.loadSnapshot(ctx, p); err != nil {
-		return nil, err
-	}
-	t := newTree(p, ring, roles)
-	if err := t.walk(ctx); err != nil {
-		return nil, err
-	}
-	_, err = t.plan(ctx)
-	return roles, err
+	u.cache.add(p.app, &state{roots: p.roots, files: v.files()})
+	return roles, nil
 }
 
 // checkNames checks what can be checked without a look at the repository.
@@ -186,8 +206,8 @@ func unique(roles []string) []string {
 
 // prepare loads root and timestamp, puts the default roles in their place, and makes sure that the keys of the top-level roles that have to
 // be signed are at hand.
-func (u *Updater) prepare(ctx context.Context, app string, ring *keyring, roles []string) (*published, []string, error) {
-	p, err := u.loadRoots(ctx, app)
+func (u *Updater) prepare(ctx context.Context, v *view, ring *keyring, roles []string) (*published, []string, error) {
+	p, err := u.loadRoots(ctx, v)
 	if err != nil {
 		return nil, nil, err
 	}

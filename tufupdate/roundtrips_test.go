@@ -1,0 +1,98 @@
+package tufupdate_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/storagetest"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// A cost is what a roll costs in calls of the store: those that it waits for one after the other, and all.
+type cost struct{ depth, calls int }
+
+// A slowStore is a repository's store, each call of which takes as long as any other, in the time of a synctest bubble.
+func slowStore(repo *testrepo.Repo) *storagetest.Flaky {
+	return storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
+		time.Sleep(roundTrip)
+		return storagetest.Fault{}
+	})
+}
+
+const roundTrip = 20 * time.Millisecond
+
+// costOf rolls, and returns what that costs.
+func costOf(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo, slow *storagetest.Flaky, roles ...string) cost {
+	t.Helper()
+	before, start := len(slow.Calls()), time.Now()
+	roll(t, u, repo, roles...)
+	elapsed := time.Since(start)
+	require.Zero(t, elapsed%roundTrip, "nothing else takes time")
+	return cost{int(elapsed / roundTrip), len(slow.Calls()) - before}
+}
+
+// What a roll waits for: storage calls that lie one after the other, and how many there are in all.
+func TestRoundTripsOfARoll(t *testing.T) {
+	for name, test := range map[string]struct {
+		options    testrepo.Options
+		offline    []string
+		roles      []string
+		cold, warm cost
+	}{
+		"all three roles":           {cold: cost{5, 10}, warm: cost{2, 4}},
+		"snapshot and timestamp":    {roles: []string{"snapshot"}, cold: cost{5, 9}, warm: cost{2, 4}},
+		"timestamp":                 {roles: []string{"timestamp"}, cold: cost{3, 6}, warm: cost{1, 2}},
+		"targets offline":           {offline: []string{"targets"}, cold: cost{5, 9}, warm: cost{2, 4}},
+		"a delegated role":          {options: testrepo.Options{Delegation: nested}, roles: []string{"inner"}, cold: cost{5, 18}, warm: cost{2, 8}},
+		"succinct bins":             {options: testrepo.Options{Succinct: 4}, cold: cost{5, 42}, warm: cost{2, 4}},
+		"all bins of a prefix":      {options: testrepo.Options{Succinct: 4}, roles: []string{"bin"}, cold: cost{5, 57}, warm: cost{2, 20}},
+		"without consistent":        {options: testrepo.Options{Inconsistent: true}, cold: cost{6, 9}, warm: cost{3, 4}},
+		"timestamp, not consistent": {options: testrepo.Options{Inconsistent: true}, roles: []string{"timestamp"}, cold: cost{3, 6}, warm: cost{1, 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := testrepo.New(t, storage.NewMemory(), test.options)
+			synctest.Test(t, func(t *testing.T) {
+				slow := slowStore(repo)
+				u := newUpdater(t, repo, repo.Provider(t, test.offline...), func(c *tufupdate.Config) { c.Store = slow })
+				assert.Equal(t, test.cold, costOf(t, u, repo, slow, test.roles...), "cold: %v", slow.Calls())
+				assert.Equal(t, test.warm, costOf(t, u, repo, slow, test.roles...), "warm: %v", slow.Calls())
+				require.NoError(t, newClient(t, repo).Refresh())
+			})
+		})
+	}
+}
+
+func TestHistoryCostsNothing(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	synctest.Test(t, func(t *testing.T) {
+		slow := slowStore(repo)
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
+		for range 300 {
+			roll(t, u, repo)
+		}
+		assert.Equal(t, cost{2, 4}, costOf(t, u, repo, slow))
+		fresh := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
+		assert.Equal(t, cost{5, 10}, costOf(t, fresh, repo, slow))
+		for _, c := range slow.Calls() {
+			require.NotEqual(t, storagetest.List, c.Verb)
+		}
+	})
+}
+
+func TestManyRootsAreReadSideBySide(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	for range 12 {
+		repo.Rotate(t, "root")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		slow := slowStore(repo)
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
+		assert.LessOrEqual(t, costOf(t, u, repo, slow).depth, 6)
+	})
+}
