@@ -38,7 +38,7 @@ fuzz:
 	done
 
 bench:
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem -timeout 2h ./tufupdate ./internal/tufmeta
 
 # The race detector needs a C compiler, the foreign clients Node.
 deps:

@@ -123,7 +123,10 @@ func killWorkers(t *testing.T, place string, kills int64, longest time.Duration)
 	for _, repo := range repos {
 		w.readSnapshots(t, repo)
 	}
-	assert.Empty(t, history.Check(w.record))
+	w.readAgain(t)
+	for _, wrong := range history.Check(w.record) {
+		assert.Fail(t, wrong)
+	}
 	t.Logf("%d kills, %d of them during work; %d timestamps in %d observations, %d tasks done, %d versions of files verified",
 		killed.Load(), hit.Load(), w.timestamps, len(w.record.Observations), len(w.record.Successes), len(w.digests))
 }
@@ -141,10 +144,10 @@ type watch struct {
 }
 
 // success records what was said to be published.
-func (w *watch) success(app string, versions map[string]int64) {
+func (w *watch) success(app string, asked []string, versions map[string]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.record.Successes = append(w.record.Successes, history.Success{App: app, Heard: w.clock.Add(1), Versions: versions})
+	w.record.Successes = append(w.record.Successes, history.Success{App: app, Heard: w.clock.Add(1), Asked: asked, Versions: versions})
 }
 
 // idle returns the apps for which no worker has done a task since the first kill.
@@ -247,7 +250,7 @@ func listed(versions map[string]int64) map[string]int64 {
 	return versions
 }
 
-// verifyListed reads the files that a snapshot lists, and verifies each delegated one by whoever delegates to it. The client has verified targets.
+// verifyListed reads the files that a snapshot lists, and verifies targets by root and each delegated one by whoever delegates to it.
 func (w *watch) verifyListed(ctx context.Context, repo *testrepo.Repo, versions map[string]int64) error {
 	documents := map[string]*metadata.Metadata[metadata.TargetsType]{}
 	for role, version := range listed(versions) {
@@ -263,6 +266,16 @@ func (w *watch) verifyListed(ctx context.Context, repo *testrepo.Repo, versions 
 			return fmt.Errorf("%s has version %d", repo.File(role, version), md.Signed.Version)
 		}
 		documents[role] = md
+	}
+	root, err := metadata.Root().FromBytes(repo.Root)
+	if err != nil {
+		return err
+	}
+	if documents[metadata.TARGETS] == nil {
+		return errors.New("targets is not listed")
+	}
+	if err := root.VerifyDelegate(metadata.TARGETS, documents[metadata.TARGETS]); err != nil {
+		return fmt.Errorf("%s: %w", repo.File(metadata.TARGETS, versions[metadata.TARGETS]), err)
 	}
 	verified := map[string]bool{metadata.TARGETS: true}
 	for _, from := range documents {
@@ -334,7 +347,7 @@ func (w *watch) workAndBeKilled(t *testing.T, j job, random *rand.Rand, longest 
 		}
 		delete(begun, l.Task)
 		if assert.Equal(t, tasks.StateSuccess, l.State, l.Error) {
-			w.success(l.App, l.Versions)
+			w.success(l.App, l.Roles, l.Versions)
 		}
 	}
 	_ = cmd.Wait()
@@ -360,33 +373,69 @@ func (w *watch) rollAll(t *testing.T, j job, repos []*testrepo.Repo) {
 		for _, roles := range j.Apps[i].Roles {
 			result, err := u.Roll(t.Context(), repo.App, roles)
 			if assert.NoError(t, err) && assert.Empty(t, result.Warnings) {
-				w.success(repo.App, result.Versions)
+				w.success(repo.App, roles, result.Versions)
 			}
 		}
 	}
 }
 
-// readSnapshots reads the snapshots of which somebody has said that they were published.
+// readSnapshots reads the snapshots of which somebody has said that they were published, and all that they list.
 func (w *watch) readSnapshots(t *testing.T, repo *testrepo.Repo) {
 	t.Helper()
 	read := map[int64]bool{}
 	for _, s := range w.record.Successes {
-		version, ok := s.Versions[metadata.SNAPSHOT]
-		if s.App != repo.App || !ok || read[version] {
+		version := s.Versions[metadata.SNAPSHOT]
+		if s.App != repo.App || version == 0 || read[version] {
 			continue
 		}
 		read[version] = true
-		object, err := w.Get(t.Context(), repo.File(metadata.SNAPSHOT, version))
-		if errors.Is(err, storage.ErrNotFound) {
+		snapshot := history.Snapshot{App: repo.App, Version: version}
+		var err error
+		snapshot.Listed, err = w.readSnapshot(t.Context(), repo, version)
+		if errors.Is(err, storage.ErrNotFound) && snapshot.Listed == nil {
 			continue // the checker will tell
 		}
-		require.NoError(t, err)
-		md, err := metadata.Snapshot().FromBytes(object.Data)
-		require.NoError(t, err)
-		lists := map[string]int64{}
-		for name, info := range md.Signed.Meta {
-			lists[strings.TrimSuffix(name, ".json")] = info.Version
+		if err != nil {
+			snapshot.Problem = err.Error()
 		}
-		w.record.Snapshots = append(w.record.Snapshots, history.Snapshot{App: repo.App, Version: version, Listed: lists})
+		w.record.Snapshots = append(w.record.Snapshots, snapshot)
+	}
+}
+
+// readSnapshot verifies a snapshot and what it lists. Listed is nil if the snapshot cannot be read.
+func (w *watch) readSnapshot(ctx context.Context, repo *testrepo.Repo, version int64) (listed map[string]int64, err error) {
+	object, err := w.Get(ctx, repo.File(metadata.SNAPSHOT, version))
+	if err != nil {
+		return nil, err
+	}
+	md, err := metadata.Snapshot().FromBytes(object.Data)
+	if err != nil {
+		return nil, err
+	}
+	listed = map[string]int64{}
+	for name, info := range md.Signed.Meta {
+		listed[strings.TrimSuffix(name, ".json")] = info.Version
+	}
+	if md.Signed.Version != version {
+		return listed, fmt.Errorf("it has version %d", md.Signed.Version)
+	}
+	root, err := metadata.Root().FromBytes(repo.Root)
+	if err != nil {
+		return listed, err
+	}
+	if err := root.VerifyDelegate(metadata.SNAPSHOT, md); err != nil {
+		return listed, err
+	}
+	return listed, w.verifyListed(ctx, repo, listed)
+}
+
+// readAgain reads every file that was read before, except timestamps, lest one has had other content meanwhile.
+func (w *watch) readAgain(t *testing.T) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(w.digests)) {
+		if !strings.Contains(name, "timestamp.json") {
+			_, err := w.Get(t.Context(), name)
+			assert.NoError(t, err)
+		}
 	}
 }

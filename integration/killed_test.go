@@ -18,6 +18,7 @@ import (
 type line struct {
 	Task     string
 	App      string
+	Roles    []string // that were asked for
 	State    tasks.State
 	Versions map[string]int64
 	Error    string
@@ -47,14 +48,14 @@ func workUntilKilled(ctx context.Context, updater *tufupdate.Updater, j job, out
 				if err != nil {
 					return err
 				}
-				if err := say(line{Task: accepted.ID, App: a.App, State: accepted.State}); err != nil {
+				if err := say(line{Task: accepted.ID, App: a.App, Roles: accepted.Roles, State: accepted.State}); err != nil {
 					return err
 				}
 				task, err := updater.Wait(ctx, accepted.ID)
 				if err != nil {
 					return err
 				}
-				if err := say(line{task.ID, a.App, task.State, task.Result.Versions, task.Result.Error}); err != nil {
+				if err := say(line{task.ID, a.App, task.Roles, task.State, task.Result.Versions, task.Result.Error}); err != nil {
 					return err
 				}
 			}

@@ -30,4 +30,8 @@
 //
 // An Updater remembers the newest timestamp and snapshot of each app and refuses older ones. A process that has just started cannot tell an old
 // timestamp from the newest: what the store holds is all that it knows.
+//
+// It also remembers the files of apps that it has rolled, up to Config.CacheSize, and signs what follows them without reading them again. That nobody
+// else has written since it confirms before what it signed counts; if somebody has, it begins again with what the store holds. So a file
+// that was damaged since is replaced with its next version rather than noticed. Status reads everything.
 package tufupdate

@@ -48,8 +48,8 @@ func (rel *release) check(p *published) error {
 // clients, and a crash leaves but files with numbers that nobody uses. Without consistent snapshots clients may see the files change one
 // after the other; after a crash the next roll of the snapshot finds what was written and goes on from there.
 //
-// What the roll has taken for granted is confirmed beside the first writes: before the timestamp, if others come first. A timestamp by itself
-// does no harm where it turns out that more has changed; the error says so, and the roll begins again.
+// What the roll has taken for granted is confirmed before anything changes for clients, beside the versioned files. Only a timestamp by itself
+// does not wait for that: where it turns out that more has changed, the roll begins again at once.
 func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
 	creates, replaces := []change(nil), rel.changes()
 	written := map[string]bool{}
@@ -66,7 +66,7 @@ func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
 	for _, c := range creates {
 		group.Go(func() error { return r.create(groupCtx, p, c) })
 	}
-	if len(creates) > 0 {
+	if len(creates)+len(replaces) > 1 {
 		if err := group.Wait(); err != nil {
 			return err
 		}

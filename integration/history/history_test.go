@@ -18,7 +18,7 @@ func good() history.Record {
 			{App: "b", Begun: 6, Timestamp: 1, Snapshot: 1, Listed: map[string]int64{"targets": 1}},
 		},
 		Successes: []history.Success{
-			{App: "a", Heard: 2, Versions: map[string]int64{"timestamp": 2, "snapshot": 2, "targets": 2}},
+			{App: "a", Heard: 2, Asked: []string{"targets"}, Versions: map[string]int64{"timestamp": 2, "snapshot": 2, "targets": 2}},
 			{App: "a", Heard: 4, Versions: map[string]int64{"timestamp": 3}},
 		},
 		Files: []history.File{
@@ -51,7 +51,30 @@ func TestBrokenHistoriesAreTold(t *testing.T) {
 		"a later snapshot was older":   {func(r *history.Record) { r.Successes[0].Versions["snapshot"] = 3 }, "snapshot version 3 was said to be"},
 		"another snapshot came with it": {func(r *history.Record) { r.Successes[0].Versions["snapshot"] = 1 },
 			"timestamp version 2 did not bring snapshot version 1"},
-		"targets were not in it":     {func(r *history.Record) { r.Successes[0].Versions["targets"] = 3 }, "targets version 3 was said to be"},
+		"targets were not in it": {func(r *history.Record) { r.Successes[0].Versions["targets"] = 3 }, "targets version 3 was said to be"},
+		"accepted work was undone before anybody looked": {func(r *history.Record) {
+			r.Observations[1].Listed["targets"], r.Observations[2].Listed["targets"] = 1, 1
+		}, "targets version 2 was said to be published, and 1 was seen later"},
+		"a role that was published had gone": {func(r *history.Record) {
+			r.Successes[0].Versions["new"], r.Snapshots[0].Listed["new"] = 1, 1
+		}, "new version 1 was said to be published, and 0 was seen later"},
+		"a snapshot did not verify in the end": {func(r *history.Record) { r.Snapshots[0].Problem = "bad signature" },
+			"would not take snapshot version 2: bad signature"},
+		"two that disagree": {func(r *history.Record) {
+			r.Snapshots = append(r.Snapshots, history.Snapshot{App: "a", Version: 1})
+			r.Successes[1].Versions = map[string]int64{"timestamp": 2, "snapshot": 1}
+			r.Observations = append(r.Observations[:1], r.Observations[2:]...)
+		}, "timestamp version 2 was said to bring snapshot version 2, and 1"},
+		"a success of nothing": {func(r *history.Record) { r.Successes[1].Versions = nil }, "done without a timestamp"},
+		"a success of less than was asked for": {func(r *history.Record) { r.Successes[1].Asked = []string{"targets"} },
+			"targets was asked for, and was not published with timestamp version 3"},
+		"a success of some of the bins": {func(r *history.Record) {
+			r.Successes[0].Asked = []string{"team"}
+			r.Successes[0].Versions["team-0"] = 1
+			for _, listed := range []map[string]int64{r.Observations[1].Listed, r.Observations[2].Listed, r.Snapshots[0].Listed} {
+				listed["team-0"], listed["team-1"] = 1, 1
+			}
+		}, "team was asked for, and was not published"},
 		"nobody looked again":        {func(r *history.Record) { r.Successes[1].Heard = 7 }, "nobody has looked after timestamp version 3"},
 		"of an app nobody looked at": {func(r *history.Record) { r.Successes[1].App = "c" }, "app c: nobody has looked"},
 	} {

@@ -192,6 +192,9 @@ func (c *canonicalizer) object(l level, depth int) error {
 		last      span     // name
 		ascending = true
 	)
+	if l < levelOther {
+		members = make([]member, 0, 8)
+	}
 	c.take(1)
 	for c.space(); c.peek() != '}'; c.space() {
 		if last.end > 0 {
@@ -296,9 +299,6 @@ func (c *canonicalizer) rearrange(members []member, start int, l level) error {
 }
 
 func relative(members []member, src, out int) []member {
-	if members == nil {
-		return []member{} // an object without members, which is not the same as none
-	}
 	for i, m := range members {
 		members[i] = member{
 			srcName:   span{m.srcName.start - src, m.srcName.end - src},

@@ -4,6 +4,7 @@ package tufmeta
 // what lies around it, the signatures above all, is written when these are there.
 type file struct {
 	base   *Document
+	layout layout // of the signatures
 	buffer []byte
 	signed span // in buffer
 }
@@ -11,12 +12,8 @@ type file struct {
 // file writes a draft's signed object, and leaves room for what is around it with signatures by these keys.
 func (d *Draft) file(keys []*Key) *file {
 	base := d.base.Document
-	longest := make([][]byte, len(keys))
-	for i, k := range keys {
-		longest[i] = make([]byte, k.maxSignature())
-	}
-	around := len(base.raw) - base.signed.length() - base.signatures.length() + len(layout(base.signatures.of(base.raw), keys, longest))
-	f := &file{base: base}
+	f := &file{base: base, layout: layoutOf(base.signatures.of(base.raw))}
+	around := len(base.raw) - base.signed.length() - base.signatures.length() + f.layout.longest(keys)
 	before := 0 // all the room is before the signed object, or all but its beginning is after it
 	if base.signatures.start < base.signed.start {
 		before = around - (len(base.raw) - base.signed.end)

@@ -3,7 +3,6 @@ package tufmeta
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -110,7 +109,7 @@ func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verifi
 	for i, k := range held {
 		signed.sigs[k.ID] = sigs[i]
 	}
-	f.finish(signed, layout(d.base.signatures.of(d.base.raw), held, sigs))
+	f.finish(signed, f.layout.write(held, sigs))
 	return &Verified{signed, role}, nil
 }
 
@@ -128,37 +127,4 @@ func reread(text, message []byte) (*Document, error) {
 		return nil, fmt.Errorf("rereading: signed%w", err)
 	}
 	return d, nil
-}
-
-// layout writes signatures as a JSON array in the layout of the one given.
-func layout(old []byte, keys []*Key, sigs [][]byte) []byte {
-	element, before, after := []byte(`{"keyid":"","sig":""}`), []byte(nil), []byte(nil)
-	if start := bytes.IndexByte(old, '{'); start > 0 {
-		first := old[start : start+value(old[start:]).length()]
-		if c, err := canonicalize(first, levelObject); err == nil && len(c.kept[levelObject]) == 2 {
-			element, before, after = first, leading(old, start), leading(old, len(old)-1)
-		}
-	}
-	out := []byte{'['}
-	for i, k := range keys {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(append(out, before...), signatureLike(element, k.ID, sigs[i])...)
-	}
-	return append(append(out, after...), ']')
-}
-
-// signatureLike writes a signature object in the layout of another one, which has just the two members.
-func signatureLike(element []byte, id string, sig []byte) []byte {
-	c, err := canonicalize(element, levelObject)
-	if err != nil {
-		return nil // cannot be: it was read before, and Sign reads the result
-	}
-	texts := [][]byte{quote(id), quote(hex.EncodeToString(sig))} // keyid sorts before sig
-	var edits []edit
-	for i, m := range c.kept[levelObject] {
-		edits = append(edits, edit{m.srcValue, texts[i]})
-	}
-	return splice(element, edits)
 }
