@@ -1,8 +1,6 @@
 package refserver
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,8 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/tufonline/tufonline/tasks"
 )
 
 // dialSilent makes connections that say nothing, and returns a channel for each that is closed when the server hangs up.
@@ -43,15 +39,9 @@ func isClosed(c chan struct{}) bool {
 
 func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		s, _ := newServer(t, Config{Updater: &fakeUpdater{force: func(context.Context) (tasks.Task, error) {
-			<-release
-			return tasks.Task{ID: testTask}, nil
-		}}})
+		s, release := slowServer(t)
 		listener, stop, done := serve(t, s)
-		early, err := listener.dial()
-		require.NoError(t, err)
-		fmt.Fprintf(early, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online, bearer(t, adminClaims("acme")))
+		early := askToForce(t, listener)
 		synctest.Wait()
 
 		const over = 100

@@ -65,6 +65,24 @@ func serve(t *testing.T, s *Server) (l *pipeListener, stop func(), done <-chan e
 	return l, cancel, result
 }
 
+// slowServer is a server that answers update requests once release is closed.
+func slowServer(t *testing.T) (s *Server, release chan struct{}) {
+	release = make(chan struct{})
+	s, _ = newServer(t, Config{Updater: &fakeUpdater{force: func(context.Context) (tasks.Task, error) {
+		<-release
+		return tasks.Task{ID: testTask}, nil
+	}}})
+	return s, release
+}
+
+// askToForce sends an update request over a new connection.
+func askToForce(t *testing.T, l *pipeListener) net.Conn {
+	conn, err := l.dial()
+	require.NoError(t, err)
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online, bearer(t, adminClaims("acme")))
+	return conn
+}
+
 func readyStatus(t *testing.T, s *Server) (status int, body string) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
@@ -82,15 +100,9 @@ func readAnswer(t *testing.T, conn io.Reader) (status int, body string, keeps bo
 
 func TestStoppingLetsRequestsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		s, _ := newServer(t, Config{Updater: &fakeUpdater{force: func(context.Context) (tasks.Task, error) {
-			<-release
-			return tasks.Task{ID: testTask}, nil
-		}}})
+		s, release := slowServer(t)
 		listener, stop, done := serve(t, s)
-		conn, err := listener.dial()
-		require.NoError(t, err)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online, bearer(t, adminClaims("acme")))
+		conn := askToForce(t, listener)
 		synctest.Wait()
 		status, _ := readyStatus(t, s)
 		require.Equal(t, http.StatusOK, status)
@@ -100,7 +112,7 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 		status, body := readyStatus(t, s)
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 		assert.Equal(t, `{"message":"Not ready.","error":"server is stopping"}`, body)
-		_, err = listener.dial()
+		_, err := listener.dial()
 		require.Error(t, err, "no more connections are accepted")
 		assert.Empty(t, done, "it waits for the request in flight")
 
