@@ -171,13 +171,9 @@ func (w *watch) Get(ctx context.Context, key string) (storage.Object, error) {
 	if err != nil {
 		return object, err
 	}
-	name := key
-	if strings.HasSuffix(key, "/timestamp.json") {
-		version, err := versionOf(object.Data)
-		if err != nil {
-			return storage.Object{}, fmt.Errorf("%s: %w", key, err)
-		}
-		name = fmt.Sprintf("%s version %d", key, version)
+	name, err := nameOf(key, object.Data)
+	if err != nil {
+		return storage.Object{}, err
 	}
 	digest := sha256.Sum256(object.Data)
 	w.mu.Lock()

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -142,13 +141,9 @@ func (w *witness) Get(ctx context.Context, key string) (storage.Object, error) {
 	if err != nil {
 		return storage.Object{}, err
 	}
-	name := key
-	if path.Base(key) == "timestamp.json" {
-		version, err := versionOf(object.Data)
-		if err != nil {
-			return storage.Object{}, fmt.Errorf("%s: %w", key, err)
-		}
-		name = fmt.Sprintf("%s version %d", key, version)
+	name, err := nameOf(key, object.Data)
+	if err != nil {
+		return storage.Object{}, err
 	}
 	digest := sha256.Sum256(object.Data)
 	w.mu.Lock()

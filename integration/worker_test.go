@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path"
 	"sync"
 	"testing"
 
@@ -148,6 +149,18 @@ func openStore(ctx context.Context, url string) (store storage.Store, closeStore
 		return store, closer.Close, err
 	}
 	return store, func() error { return nil }, err
+}
+
+// nameOf returns what a file's content never changes under: its key, of a timestamp with its version.
+func nameOf(key string, file []byte) (string, error) {
+	if path.Base(key) != "timestamp.json" {
+		return key, nil
+	}
+	version, err := versionOf(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return fmt.Sprintf("%s version %d", key, version), nil
 }
 
 // versionOf returns the version of a metadata file.
