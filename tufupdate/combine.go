@@ -30,6 +30,7 @@ type batch struct {
 
 type request struct {
 	roles  []string
+	left   bool // its caller does not wait any more
 	result tasks.Result
 	err    error
 }
@@ -42,7 +43,7 @@ func (c *combiner) do(ctx context.Context, app string, roles []string) (tasks.Re
 	case <-b.done:
 		return req.result, req.err
 	case <-ctx.Done():
-		c.leave(b)
+		c.leave(app, b, req)
 		return tasks.Result{}, context.Cause(ctx)
 	}
 }
@@ -65,11 +66,21 @@ func (c *combiner) join(ctx context.Context, app string, req *request) *batch {
 	return b
 }
 
-func (c *combiner) leave(b *batch) {
+func (c *combiner) allLeft(requests []*request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return !slices.ContainsFunc(requests, func(r *request) bool { return !r.left })
+}
+
+func (c *combiner) leave(app string, b *batch, req *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	req.left = true
 	if b.waiting--; b.waiting == 0 {
 		b.cancel()
+		if c.next[app] == b { // it gathers still: nobody may join it any more
+			c.next[app] = nil
+		}
 	}
 }
 
@@ -102,13 +113,16 @@ func (c *combiner) serve(app string, b *batch) {
 		union = append(union, req.roles...)
 	}
 	slices.Sort(union)
-	result, err := c.roll(b.ctx, app, slices.Compact(union))
+	result, err := guarded(func() (tasks.Result, error) { return c.roll(b.ctx, app, slices.Compact(union)) })
 	if err == nil || len(kinds) == 1 {
 		settle(b.requests, result, err)
 		return
 	}
 	for _, requests := range kinds {
-		result, err := c.roll(b.ctx, app, requests[0].roles)
+		if c.allLeft(requests) {
+			continue
+		}
+		result, err := guarded(func() (tasks.Result, error) { return c.roll(b.ctx, app, requests[0].roles) })
 		settle(requests, result, err)
 	}
 }

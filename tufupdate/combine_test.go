@@ -49,6 +49,30 @@ func TestRequestsThatComeDuringARollShareTheNext(t *testing.T) {
 	})
 }
 
+func TestARequestIsNotLostWithThoseWhoHaveLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCombiner(func(ctx context.Context, _ string, roles []string) (tasks.Result, error) {
+			select {
+			case <-time.After(time.Second):
+				return tasks.Result{Roles: roles}, nil
+			case <-ctx.Done():
+				return tasks.Result{}, context.Cause(ctx)
+			}
+		})
+		var group sync.WaitGroup
+		group.Go(func() { _, err := c.do(t.Context(), "app", []string{"snapshot"}); assert.NoError(t, err) })
+		synctest.Wait()
+		impatient, leave := context.WithCancel(t.Context())
+		group.Go(func() { _, err := c.do(impatient, "app", []string{"snapshot"}); assert.Error(t, err) }) // waits for the next roll
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		_, err := c.do(t.Context(), "app", []string{"snapshot"})
+		require.NoError(t, err)
+		group.Wait()
+	})
+}
+
 func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := errors.New("no such role")

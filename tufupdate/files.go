@@ -2,6 +2,7 @@ package tufupdate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -64,6 +65,8 @@ func (f files) readNext(ctx context.Context, role string, version int64) (*file,
 func (f files) document(role string, version int64, d *file, err error) (*file, error) {
 	key := f.key(role, version)
 	switch {
+	case errors.Is(err, storage.ErrInvalidKey):
+		return nil, &VerificationError{App: f.app, Role: role, Version: version, Key: key, Err: err}
 	case err != nil:
 		return nil, errorf(f.app, "reading "+key, err)
 	case d.problem != nil:

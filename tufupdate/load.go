@@ -18,8 +18,8 @@ type published struct {
 	files
 	roots     []*tufmeta.RootDocument // from the pinned one to the newest
 	timestamp *document
-	snapshot  *document // nil until loaded
-	seen      map[string]mark
+	snapshot  *document       // nil until loaded
+	seen      map[string]mark // what was known, by role, before anything was read
 
 	mu       sync.Mutex
 	warnings []string
@@ -147,11 +147,14 @@ func (u *Updater) firstRoot(ctx context.Context, f files) (*tufmeta.RootDocument
 	if err != nil {
 		return nil, err
 	}
+	if u.config.Roots != nil { // whoever pins a root may pin a newer one; trust.follow sees to it that nothing goes back
+		return root, nil
+	}
 	first, err := u.trust.begin(f.app, root.Verified)
 	if err != nil {
 		return nil, &VerificationError{App: f.app, Role: tufmeta.Root, Version: root.Version(), Key: f.key(tufmeta.Root, root.Version()), Err: err}
 	}
-	if first && u.config.Roots == nil {
+	if first {
 		u.log.WarnContext(ctx, "no root is pinned for the app: trusting the first one seen", "app", f.app, "role", tufmeta.Root,
 			"version", root.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(root.Bytes())))
 	}

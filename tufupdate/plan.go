@@ -68,15 +68,18 @@ func (t *tree) decide(ctx context.Context, n *node) (bool, error) {
 		if err := t.followable(n.doc); err != nil {
 			return false, err
 		}
-		_, err := t.keys.online(ctx, n.role)
+		if err := t.entitled(ctx, n); err != nil {
+			return false, err
+		}
+		_, err := t.keys.online(ctx, n.role, n.prefix())
 		return err == nil, err
 	}
 	if !n.doc.rotated {
 		return false, nil
 	}
-	online, err := t.keys.isOnline(ctx, n.role)
-	if err == nil && !online {
-		t.warn("role %s: version %d is signed by keys that it no longer has, and its keys are offline", n.role.Name, n.doc.Version())
+	signable, err := t.signable(ctx, n)
+	if err == nil && !signable {
+		t.warn("role %s: version %d is signed by keys that it no longer has, and it cannot be signed anew", n.role.Name, n.doc.Version())
 	}
-	return online, err
+	return signable, err
 }

@@ -92,7 +92,7 @@ func (r *roll) replace(ctx context.Context, p *published, c change) error {
 	key := p.key(c.new.Role().Name, c.new.Version())
 	version, err := r.u.store.Replace(ctx, key, c.old.file.version, c.new.Bytes())
 	if err != nil {
-		r.unanswered.Store(!answered(err))
+		r.unanswered = !answered(err)
 		return errorf(r.app, "writing "+key, err)
 	}
 	r.wrote(key, version, c)

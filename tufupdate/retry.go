@@ -3,6 +3,7 @@ package tufupdate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -32,7 +33,7 @@ func (s retrying) Replace(ctx context.Context, key string, old storage.Version, 
 
 func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
-		result, err := call()
+		result, err := guarded(call)
 		if err == nil || answered(err) || ctx.Err() != nil || try == tries {
 			return result, err
 		}
@@ -44,6 +45,16 @@ func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 			return result, err
 		}
 	}
+}
+
+// guarded calls what the embedder has provided, and turns a panic into an error: one app's store, key or function must not end the process.
+func guarded[T any](call func() (T, error)) (result T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return call()
 }
 
 // answered reports whether an error is an answer, which will be the same the next time.

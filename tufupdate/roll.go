@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +31,7 @@ type roll struct {
 	steps map[string]int
 
 	written    map[string]*file // by this attempt, by key
-	unanswered atomic.Bool      // a write may have landed or not
+	unanswered bool             // a write may have landed or not
 	committed  string           // the key of a timestamp that an attempt has written, only to find that it had to begin again
 }
 
@@ -64,7 +63,7 @@ func (r *roll) run(ctx context.Context) (tasks.Result, error) {
 		switch {
 		case err == nil:
 			return result, nil
-		case v.trusting && !r.unanswered.Load() && ctx.Err() == nil:
+		case v.trusting && !r.unanswered && ctx.Err() == nil:
 			attempt-- // it was to save time
 		case !errors.Is(err, storage.ErrConflict) && !errors.Is(err, storage.ErrExists):
 			return tasks.Result{}, r.failed(err)
@@ -142,6 +141,10 @@ type release struct {
 	timestamp change
 
 	listed map[string]*tufmeta.Document // what the snapshot lists anew: targets, and documents that were taken in
+
+	// pinned are those that take the place of documents that replaced keys had signed. Their hashes are listed, or somebody who holds such a key
+	// could exchange them, and have it taken for the rotation once more.
+	pinned map[string]bool
 }
 
 // A change is a document that takes the place of another.
@@ -171,7 +174,7 @@ func (r *roll) sign(ctx context.Context, p *published, roles []string) (*release
 		if err := r.signTargets(ctx, p, roles, &rel); err != nil {
 			return nil, err
 		}
-		snapshot, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Snapshot], "", p.snapshot, 0, rel.listed)
+		snapshot, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Snapshot], "", p.snapshot, 0, rel.listed, rel.pinned)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +184,8 @@ func (r *roll) sign(ctx context.Context, p *published, roles []string) (*release
 	if rel.snapshot != nil {
 		list[tufmeta.Snapshot] = rel.snapshot.new.Document
 	}
-	timestamp, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Timestamp], "", p.timestamp, 0, list)
+	pinned := map[string]bool{tufmeta.Snapshot: p.snapshot.rotated}
+	timestamp, err := r.signNext(ctx, p, p.root().Roles[tufmeta.Timestamp], "", p.timestamp, 0, list, pinned)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +204,7 @@ func (r *roll) signTargets(ctx context.Context, p *published, roles []string, re
 	if err != nil {
 		return err
 	}
-	rel.listed = map[string]*tufmeta.Document{}
+	rel.listed, rel.pinned = map[string]*tufmeta.Document{}, map[string]bool{}
 	for _, n := range t.all() {
 		if n.fresh() {
 			rel.listed[n.role.Name] = n.doc.Document
@@ -211,7 +215,7 @@ func (r *roll) signTargets(ctx context.Context, p *published, roles []string, re
 	group.SetLimit(maxParallel)
 	for i, n := range toSign {
 		group.Go(func() error {
-			signed, err := r.signNext(signCtx, p, n.role, n.prefix(), n.doc, n.taken, nil)
+			signed, err := r.signNext(signCtx, p, n.role, n.prefix(), n.doc, n.taken, nil, nil)
 			rel.targets[i] = change{n.doc, signed}
 			return err
 		})
@@ -220,16 +224,18 @@ func (r *roll) signTargets(ctx context.Context, p *published, roles []string, re
 		return err
 	}
 	for _, c := range rel.targets {
-		rel.listed[c.new.Role().Name] = c.new.Document
+		role := c.new.Role().Name
+		rel.listed[role] = c.new.Document
+		rel.pinned[role] = c.old.rotated
 	}
 	return nil
 }
 
 // signNext signs the document that follows one. above is a version number that is taken already.
 func (r *roll) signNext(ctx context.Context, p *published, role *tufmeta.Role, bins string, d *document, above int64,
-	list map[string]*tufmeta.Document,
+	list map[string]*tufmeta.Document, pin map[string]bool,
 ) (*tufmeta.Verified, error) {
-	signers, err := r.keys.online(ctx, role)
+	signers, err := r.keys.online(ctx, role, bins)
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +245,7 @@ func (r *roll) signNext(ctx context.Context, p *published, role *tufmeta.Role, b
 		Version: version,
 		Expires: time.Now().Add(r.keys.settings.validity(role, bins, d.Verified)),
 		List:    list,
+		Pin:     pin,
 	})
 	if err != nil {
 		return nil, errorf(p.app, what, err)

@@ -1,9 +1,13 @@
 package tufupdate_test
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -111,6 +115,43 @@ func TestARollRaisesVersionsAndClientsFollow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A document that delegates to very many roles, one of which is not there yet, is left for later, even if what was being read for it is given up.
+func TestAHalfUploadAmongManyRolesIsNotInTheWay(t *testing.T) {
+	var many []testrepo.Delegation
+	for i := range 40 { // more than are read ahead
+		many = append(many, testrepo.Delegation{Name: fmt.Sprintf("d%02d", i), Paths: []string{fmt.Sprintf("d%02d/*", i)}})
+	}
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: many})
+	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
+		repo.Declare(t, md, testrepo.Delegation{Name: "late", Paths: []string{"late/*"}})
+		roles := md.Delegations.Roles
+		roles[0], roles[len(roles)-1] = roles[len(roles)-1], roles[0]
+	})
+	synctest.Test(t, func(t *testing.T) {
+		u := newUpdater(t, repo, repo.Provider(t, "targets", "late"), func(c *tufupdate.Config) { c.Store = unequal{repo.Store} })
+		result := roll(t, u, repo, "snapshot")
+		assert.NotEmpty(t, result.Warnings)
+		require.NoError(t, newClient(t, repo).Refresh())
+	})
+}
+
+// unequal is a store that finds out sooner what is not there than what is, and takes a while to give up.
+type unequal struct{ storage.Store }
+
+func (s unequal) Get(ctx context.Context, key string) (storage.Object, error) {
+	delay := 20 * time.Millisecond
+	if strings.Contains(key, "late") {
+		delay = 5 * time.Millisecond
+	}
+	select {
+	case <-time.After(delay):
+		return s.Store.Get(ctx, key)
+	case <-ctx.Done():
+		time.Sleep(time.Millisecond)
+		return storage.Object{}, ctx.Err()
 	}
 }
 

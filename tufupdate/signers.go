@@ -1,10 +1,13 @@
 package tufupdate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/tufonline/tufonline/internal/tufmeta"
 	"github.com/tufonline/tufonline/keys"
@@ -30,12 +33,10 @@ func (u *Updater) keyring(app string, settings Settings) *keyring {
 	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{}}
 }
 
-// held returns those of a role's keys that the provider holds.
-func (k *keyring) held(ctx context.Context, role *tufmeta.Role) (*keySet, error) {
-	name := role.Fingerprint()
-	if isTopLevel(role.Name) {
-		name = role.Name + " " + name // a provider may tell the top-level roles apart
-	}
+// held returns those of a role's keys that the provider holds. A provider may tell roles apart, but not the bins of a delegation, whose prefix
+// bins is.
+func (k *keyring) held(ctx context.Context, role *tufmeta.Role, bins string) (*keySet, error) {
+	name := cmp.Or(bins, role.Name) + " " + role.Fingerprint()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if set := k.sets[name]; set != nil {
@@ -44,7 +45,12 @@ func (k *keyring) held(ctx context.Context, role *tufmeta.Role) (*keySet, error)
 	set := &keySet{}
 	var held []*tufmeta.Key
 	for _, key := range role.Keys {
-		signer, err := k.provider.Signer(ctx, keys.Request{App: k.app, Role: role.Name, KeyID: key.ID, Key: key.Declared})
+		if key.Problem() != nil {
+			continue
+		}
+		signer, err := guarded(func() (signature.Signer, error) {
+			return k.provider.Signer(ctx, keys.Request{App: k.app, Role: role.Name, KeyID: key.ID, Key: key.Declared})
+		})
 		if errors.Is(err, keys.ErrNoKey) {
 			continue
 		}
@@ -60,11 +66,11 @@ func (k *keyring) held(ctx context.Context, role *tufmeta.Role) (*keySet, error)
 }
 
 // isOnline reports whether the provider holds a threshold of a role's keys, and the settings do not say that it is offline.
-func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role) (bool, error) {
+func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role, bins string) (bool, error) {
 	if k.isOffline(role) {
 		return false, nil
 	}
-	set, err := k.held(ctx, role)
+	set, err := k.held(ctx, role, bins)
 	return err == nil && set.enough, err
 }
 
@@ -74,11 +80,11 @@ func (k *keyring) isOffline(role *tufmeta.Role) bool {
 }
 
 // online returns the signers of a role that isOnline; otherwise ErrTargetsOffline or ErrNoKey.
-func (k *keyring) online(ctx context.Context, role *tufmeta.Role) ([]tufmeta.Signer, error) {
+func (k *keyring) online(ctx context.Context, role *tufmeta.Role, bins string) ([]tufmeta.Signer, error) {
 	if k.isOffline(role) {
 		return nil, errorf(k.app, "by its settings", ErrTargetsOffline)
 	}
-	set, err := k.held(ctx, role)
+	set, err := k.held(ctx, role, bins)
 	if err != nil {
 		return nil, err
 	}

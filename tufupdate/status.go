@@ -60,20 +60,20 @@ type survey struct {
 
 // roles surveys the roles from the top down, as far as they can be trusted.
 func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
-	if err := s.add(ctx, p.root().Roles[tufmeta.Root], &document{Verified: p.root().Verified}, nil); err != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Root], "", &document{Verified: p.root().Verified}, nil); err != nil {
 		return err
 	}
 	problem, err := untrusted(u.loadTimestamp(ctx, p))
 	if err != nil {
 		return err
 	}
-	if err := s.add(ctx, p.root().Roles[tufmeta.Timestamp], p.timestamp, problem); err != nil || problem != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Timestamp], "", p.timestamp, problem); err != nil || problem != nil {
 		return err
 	}
 	if problem, err = untrusted(u.loadSnapshot(ctx, p)); err != nil {
 		return err
 	}
-	if err := s.add(ctx, p.root().Roles[tufmeta.Snapshot], p.snapshot, problem); err != nil || problem != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Snapshot], "", p.snapshot, problem); err != nil || problem != nil {
 		return err
 	}
 	t := newTree(p, s.ring, nil)
@@ -94,16 +94,16 @@ func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
 // addNode adds a targets role as it is listed.
 func (s *survey) addNode(ctx context.Context, n *node) error {
 	var listed *document
-	if len(n.candidates) > 0 && n.problem == nil {
+	if len(n.candidates) > 0 && n.candidates[0].Version() == n.listed && n.problem == nil {
 		listed = n.candidates[0]
 	}
-	return s.add(ctx, n.role, listed, n.problem)
+	return s.add(ctx, n.role, n.prefix(), listed, n.problem)
 }
 
 // add adds a role with its document, nil if that could not be read, and what is wrong with it.
-func (s *survey) add(ctx context.Context, role *tufmeta.Role, d *document, problem error) error {
+func (s *survey) add(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem error) error {
 	r := RoleStatus{Role: role.Name}
-	signers, err := s.ring.online(ctx, role)
+	signers, err := s.ring.online(ctx, role, bins)
 	switch {
 	case err == nil:
 		r.Online = true

@@ -49,6 +49,7 @@ func newTree(p *published, ring *keyring, roles []string) *tree {
 // A node is one targets role.
 type node struct {
 	role   *tufmeta.Role
+	by     *node // who delegates to it; nil for targets
 	listed int64 // its version in the snapshot; 0 if it has none
 	taken  int64 // the highest version that a file was found for, whatever it holds
 	bin    bool
@@ -175,6 +176,10 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil
 		}
+		if errors.Is(err, storage.ErrInvalidKey) { // no version can be there
+			n.problem = err
+			return nil
+		}
 		n.taken = max(n.taken, version)
 		if err == nil {
 			if d.Version() != version {
@@ -192,6 +197,7 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 		}
 		if problem != nil {
 			t.warn("role %s: version %d is not taken in: %v", name, version, problem)
+			t.discard(t.key(name, version))
 		}
 	}
 }
@@ -209,6 +215,9 @@ func (t *tree) findUnversioned(ctx context.Context, n *node, info tufmeta.FileIn
 	if err == nil {
 		n.taken = max(n.taken, d.Version())
 		if err = t.checkListed(info, d); err == nil {
+			if d.Version() != info.Version {
+				earlier = nil // who has lost a role's keys uploads nothing any more
+			}
 			err = n.add(d, earlier)
 		}
 		if err != nil {
@@ -262,6 +271,16 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 	}
 	for _, d := range slices.Backward(n.candidates) {
 		fresh := d.Version() > n.listed
+		if fresh {
+			unwanted, err := t.unwanted(ctx, n, d)
+			if err != nil {
+				return err
+			}
+			if unwanted != "" {
+				t.warn("role %s: version %d is not taken in: %s", n.role.Name, d.Version(), unwanted)
+				continue
+			}
+		}
 		children, err := t.delegated(ctx, n, d, fresh, listed)
 		if problem, err := untrusted(err); err != nil {
 			return err
@@ -319,7 +338,7 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 			children = append(children, known)
 			continue
 		}
-		child := &node{role: role, bin: delegations.IsBin(role.Name)}
+		child := &node{role: role, by: n, bin: delegations.IsBin(role.Name)}
 		t.nodes[key] = child
 		children = append(children, child)
 		found = append(found, key)
@@ -369,7 +388,7 @@ func before(listed *tufmeta.Delegations, role *tufmeta.Role) *tufmeta.Role {
 // needed returns the delegated roles that have to be visited. Of bins, of which there may be very many, those are few.
 func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (roles []*tufmeta.Role, err error) {
 	if bins := all.Succinct(); bins != nil && !fresh && !t.every && !t.asked[bins.Name] {
-		online, err := t.keys.isOnline(ctx, bins)
+		online, err := t.keys.isOnline(ctx, bins, bins.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -407,7 +426,7 @@ func (t *tree) needs(ctx context.Context, role *tufmeta.Role, bin, fresh bool, l
 			return true, nil
 		}
 	}
-	online, err := t.keys.isOnline(ctx, role)
+	online, err := t.keys.isOnline(ctx, role, binPrefix(role.Name))
 	return !online, err
 }
 
@@ -421,11 +440,11 @@ func (t *tree) missing(ctx context.Context, children []*node) (error, error) {
 			return fmt.Errorf("delegated role %s: %w", child.role.Name, child.problem), nil
 		}
 		if child.doc.rotated {
-			online, err := t.keys.isOnline(ctx, child.role)
+			signable, err := t.signable(ctx, child)
 			if err != nil {
 				return nil, err
 			}
-			if !online {
+			if !signable {
 				return fmt.Errorf("delegated role %s is signed by keys that it no longer has", child.role.Name), nil
 			}
 		}

@@ -173,6 +173,45 @@ func TestALoadIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestANewerRootMayBePinned(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	pinned := repo.Root
+	u := newUpdater(t, repo, repo.Provider(t), forgetful, func(c *tufupdate.Config) {
+		c.Roots = func(context.Context, string) ([]byte, error) { return pinned, nil }
+	})
+	repo.Rotate(t, "root")
+	roll(t, u, repo)
+	pinned = repo.Read(t, repo.File("root", 2))
+	roll(t, u, repo)
+}
+
+func TestANameThatTheStoreCannotHoldIsNoDelegation(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo.Upload(t, "team a", 2, func(md *metadata.TargetsType) {
+		repo.Declare(t, md, testrepo.Delegation{Name: strings.Repeat("x", 1100), Paths: []string{"a/*"}})
+	})
+	result := roll(t, newUpdater(t, repo, repo.Provider(t, "team a")), repo)
+	assert.Len(t, result.Warnings, 1)
+	require.NoError(t, newClient(t, repo).Refresh())
+}
+
+// Somebody may upload as many files as he likes that nobody has signed. What they hold is not kept.
+func TestLargeUploadsThatNobodySignedAreNotRemembered(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	md := repo.Targets(t, "targets", 1)
+	md.Signed.Version = 2
+	md.Signed.UnrecognizedFields = map[string]any{"x": strings.Repeat("x", 1<<20)}
+	_, err := repo.Store.Create(t.Context(), repo.File("targets", 2), testrepo.SignWith(t, md, false))
+	require.NoError(t, err)
+	flaky := storagetest.NewFlaky(repo.Store, nil)
+	u := newUpdater(t, repo, repo.Provider(t, "targets"), func(c *tufupdate.Config) { c.Store, c.CacheSize = flaky, 1<<20 })
+	roll(t, u, repo, "timestamp")
+	roll(t, u, repo)
+	before := len(flaky.Calls())
+	roll(t, u, repo, "timestamp")
+	assert.Len(t, flaky.Calls()[before:], 2, "the app is remembered all the same")
+}
+
 func TestAFileOverTheLimitIsRefused(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	provider := repo.Provider(t)

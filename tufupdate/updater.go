@@ -216,7 +216,7 @@ func (u *Updater) prepare(ctx context.Context, v *view, ring *keyring, roles []s
 	}
 	top := p.root().Roles
 	if slices.Contains(roles, defaults) {
-		online, err := ring.isOnline(ctx, top[tufmeta.Targets])
+		online, err := ring.isOnline(ctx, top[tufmeta.Targets], "")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -234,7 +234,7 @@ func (u *Updater) prepare(ctx context.Context, v *view, ring *keyring, roles []s
 		needed = append(needed, tufmeta.Targets)
 	}
 	for _, role := range needed {
-		if _, err := ring.online(ctx, top[role]); err != nil {
+		if _, err := ring.online(ctx, top[role], ""); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -31,6 +31,7 @@ type view struct {
 
 // A read is a file that is being read, or has been.
 type read struct {
+	ctx  context.Context // of whoever began it
 	done chan struct{}
 	file *file
 	err  error
@@ -125,12 +126,17 @@ func (v *view) assume(key string, version storage.Version) {
 
 // get reads a file, or waits for it if it is being read already.
 func (v *view) get(ctx context.Context, key string) (*file, error) {
-	r := v.begin(ctx, key)
-	select {
-	case <-r.done:
-		return r.file, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	for {
+		r := v.begin(ctx, key)
+		select {
+		case <-r.done:
+			if r.err != nil && !errors.Is(r.err, storage.ErrNotFound) && r.ctx.Err() != nil && ctx.Err() == nil {
+				continue // it was given up by whoever began it
+			}
+			return r.file, r.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -149,7 +155,7 @@ func (v *view) begin(ctx context.Context, key string) *read {
 	defer v.mu.Unlock()
 	r := v.reads[key]
 	if r == nil {
-		r = &read{done: make(chan struct{})}
+		r = &read{ctx: ctx, done: make(chan struct{})}
 		v.reads[key] = r
 		go func() {
 			defer close(r.done)
@@ -161,6 +167,15 @@ func (v *view) begin(ctx context.Context, key string) *read {
 		}()
 	}
 	return r
+}
+
+// discard forgets a file that cannot be trusted if it is large: there may be many such. Whoever asks for it reads it again.
+func (v *view) discard(key string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r := v.reads[key]; r != nil && r.file != nil && r.file.size() > large {
+		delete(v.reads, key)
+	}
 }
 
 // confirm checks that all that was taken for granted is so, but for keys that the attempt itself replaces. The error wraps errStale if
@@ -178,7 +193,7 @@ func (v *view) confirm(ctx context.Context, replaced map[string]bool) error {
 		group.Go(func() error {
 			object, err := v.store.Get(ctx, key)
 			switch {
-			case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrTooLarge):
+			case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			case err != nil:
 				return errorf(v.app, "reading "+key, err)
 			}

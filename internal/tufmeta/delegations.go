@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -190,6 +191,14 @@ func (ds *Delegations) Succinct() *Role {
 		return nil
 	}
 	return ds.succinct.role
+}
+
+// Declared returns the roles as they are declared, succinct bins as the one that they have in common.
+func (ds *Delegations) Declared() iter.Seq[*Role] {
+	if ds.succinct != nil {
+		return slices.Values([]*Role{ds.succinct.role})
+	}
+	return slices.Values(ds.roles)
 }
 
 // All returns the delegated roles, in order of priority. Mind Len.

@@ -1,10 +1,12 @@
 package tufmeta
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -193,6 +195,15 @@ func (d *Document) Version() int64 { return d.version }
 
 // Expires returns when the document expires.
 func (d *Document) Expires() time.Time { return d.expires }
+
+// Repeats reports whether d says what other says, but for its version and when it expires.
+func (d *Document) Repeats(other *Document) bool {
+	return slices.EqualFunc(d.fields, other.fields, func(a, b member) bool {
+		name := string(a.name.of(d.canonical))
+		return name == string(b.name.of(other.canonical)) &&
+			(name == `"version"` || name == `"expires"` || bytes.Equal(a.canonical.of(d.canonical), b.canonical.of(other.canonical)))
+	})
+}
 
 // ExpiryPeriod returns how long documents of this role are to be valid, by the field x-tuf-on-ci-expiry-period of the signed object, which
 // counts days; 0 if there is none.

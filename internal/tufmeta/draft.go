@@ -22,6 +22,7 @@ type Change struct {
 	Version int64                // more than the document's own
 	Expires time.Time            // cut to whole seconds
 	List    map[string]*Document // the files that a timestamp or snapshot is to list anew, by role
+	Pin     map[string]bool      // those of them of which length and hash are to be listed even if they were not before
 }
 
 // Next drafts the document that follows v. A file that v lists already keeps the form of its entry: length and hashes are given where they
@@ -34,7 +35,7 @@ func (v *Verified) Next(c Change) (*Draft, error) {
 	e.set("version", strconv.AppendInt(nil, c.Version, 10))
 	e.set("expires", quote(c.Expires.UTC().Format("2006-01-02T15:04:05Z")))
 	for _, role := range slices.Sorted(maps.Keys(c.List)) { // in order, since new entries may have the same place
-		if err := e.list(role, c.List[role]); err != nil {
+		if err := e.list(role, c.List[role], c.Pin[role]); err != nil {
 			return nil, fmt.Errorf("listing %s: %w", role, err)
 		}
 	}
@@ -64,15 +65,15 @@ func (e *editor) replace(raw, canonical int, m member, text, canonicalText []byt
 }
 
 // list makes the entry of a role's file in meta say what d is.
-func (e *editor) list(role string, d *Document) error {
+func (e *editor) list(role string, d *Document, pin bool) error {
 	meta, _ := e.doc.member("meta")
 	raw, rawStart := meta.srcValue.of(e.doc.signed.of(e.doc.raw)), meta.srcValue.start
 	i, listed := e.doc.find(role)
 	if !listed {
-		return e.insert(role, d, i, raw, rawStart, meta.canonical)
+		return e.insert(role, d, pin, i, raw, rawStart, meta.canonical)
 	}
 	m := e.doc.meta[i]
-	text, canonical, err := relist(m.srcValue.of(raw), d)
+	text, canonical, err := relist(m.srcValue.of(raw), d, pin)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (e *editor) list(role string, d *Document) error {
 }
 
 // insert adds an entry that has its canonical place before the i-th, in the layout of the entry for targets, which every snapshot has.
-func (e *editor) insert(role string, d *Document, i int, raw []byte, rawStart int, canonicalMeta span) error {
+func (e *editor) insert(role string, d *Document, pin bool, i int, raw []byte, rawStart int, canonicalMeta span) error {
 	t, ok := e.doc.find(Targets)
 	if !ok {
 		return fmt.Errorf("there is no entry for %s", Targets)
@@ -91,7 +92,7 @@ func (e *editor) insert(role string, d *Document, i int, raw []byte, rawStart in
 	if text := model.srcValue.of(raw); plainEntry(text) {
 		value = text
 	}
-	text, canonical, err := relist(value, d)
+	text, canonical, err := relist(value, d, pin)
 	if err != nil {
 		return err
 	}

@@ -150,6 +150,30 @@ func TestFilesAreListedInTheFormThatTheyHad(t *testing.T) {
 	require.ErrorContains(t, err, `unsupported hash algorithm "md5"`)
 }
 
+// TUF specification 4.4: length and hashes are optional, but what has to be told from another file of that version needs them.
+func TestLengthAndHashAreListedOnDemand(t *testing.T) {
+	o := newOnline(t)
+	file := o.document(t, "targets", plainLayout,
+		`{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0","targets":{},"version":9}`)
+	for _, entry := range []string{
+		`"targets.json":{"version":1}`, `"targets.json":{ "length" : 3 ,"version":1}`, `"targets.json":{"hashes":{"sha512":"00"},"version":1}`,
+		`"targets.json":{"x":1,"version":1}`, "\"targets.json\": {\n  \"version\": 1\n }",
+	} {
+		v := o.document(t, "snapshot", plainLayout, snapshotBody(entry))
+		next := o.next(t, v, tufmeta.Change{
+			Version: 2, Expires: expires, List: map[string]*tufmeta.Document{"targets": file.Document, "new": file.Document},
+			Pin: map[string]bool{"targets": true, "new": true},
+		})
+		for _, role := range []string{"targets", "new"} {
+			info, ok := next.Listed(role)
+			require.True(t, ok, entry)
+			assert.Len(t, info.Hashes, 1, entry)
+			assert.EqualValues(t, len(file.Bytes()), info.Length, entry)
+			require.NoError(t, info.Check(file.Document))
+		}
+	}
+}
+
 func TestNewFilesAreListedWhereTheyBelong(t *testing.T) {
 	o := newOnline(t)
 	file := o.document(t, "targets", plainLayout,
@@ -209,7 +233,11 @@ func TestVersionsGrow(t *testing.T) {
 		_, err := v.Next(tufmeta.Change{Version: version, Expires: expires})
 		require.ErrorContains(t, err, "cannot follow", version)
 	}
-	o.next(t, v, tufmeta.Change{Version: tufmeta.MaxVersion, Expires: expires})
+	next := o.next(t, v, tufmeta.Change{Version: tufmeta.MaxVersion, Expires: expires})
+	assert.True(t, next.Repeats(v.Document))
+	for _, other := range []string{snapshotBody(`"targets.json":{"version":2}`), snapshotBody(`"a.json":{"version":1},"targets.json":{"version":1}`)} {
+		assert.False(t, next.Repeats(o.document(t, "snapshot", plainLayout, other).Document))
+	}
 }
 
 // A liar is a signer with something wrong.

@@ -14,11 +14,9 @@ func (d *Draft) file(keys []*Key) *file {
 	base := d.base.Document
 	f := &file{base: base, layout: layoutOf(base.signatures.of(base.raw))}
 	around := len(base.raw) - base.signed.length() - base.signatures.length() + f.layout.longest(keys)
-	before := 0 // all the room is before the signed object, or all but its beginning is after it
-	if base.signatures.start < base.signed.start {
+	before := base.signed.start
+	if base.signatures.start < before { // all the room is before the signed object
 		before = around - (len(base.raw) - base.signed.end)
-	} else {
-		before = base.signed.start
 	}
 	f.buffer = make([]byte, before, before+base.signed.length()+growth(d.raw)+around-before)
 	f.buffer = spliceTo(f.buffer, base.signed.of(base.raw), d.raw)
@@ -36,10 +34,7 @@ func (f *file) finish(d *Document, signatures []byte) {
 		parts := [][]byte{base.raw[:base.signatures.start], signatures, base.raw[base.signatures.end:base.signed.start]}
 		start := f.signed.start - len(parts[0]) - len(parts[1]) - len(parts[2])
 		d.raw = append(f.buffer, base.raw[base.signed.end:]...)
-		if start < 0 { // a signature is longer than those of its kind are
-			d.raw, start = append(make([]byte, -start), d.raw...), 0
-		}
-		d.raw = d.raw[start:]
+		d.raw = d.raw[start:] // none that verifies is longer than maxSignature
 		at := 0
 		for _, part := range parts {
 			at += copy(d.raw[at:], part)

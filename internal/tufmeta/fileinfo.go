@@ -50,8 +50,9 @@ const (
 )
 
 // relist returns the entry (in any layout) changed so that it lists d: its version, and the length and those hashes that it had before.
-// The length is added if clients would not fetch the file without. The second result is the new entry's canonical form.
-func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
+// The length is added if clients would not fetch the file without, and with pin both length and a SHA-256 are. The second result is the new
+// entry's canonical form.
+func relist(entry []byte, d *Document, pin bool) (text, canonical []byte, err error) {
 	c, err := canonicalize(entry, levelObject)
 	if err != nil {
 		return nil, nil, err
@@ -61,7 +62,7 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 		limit = maxUnlistedSnapshot
 	}
 	var edits []edit
-	hasLength, first := false, len(entry)
+	hasLength, hasHashes, first := false, false, len(entry)
 	for _, m := range c.kept[levelObject] {
 		place := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
 		first = min(first, c.top+m.srcName.start)
@@ -72,6 +73,7 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 		case `"version"`:
 			edits = append(edits, edit{place, strconv.AppendInt(nil, d.version, 10)})
 		case `"hashes"`:
+			hasHashes = true
 			hashes, err := rehash(place.of(entry), d.raw)
 			if err != nil {
 				return nil, nil, err
@@ -79,9 +81,18 @@ func relist(entry []byte, d *Document) (text, canonical []byte, err error) {
 			edits = append(edits, edit{place, hashes})
 		}
 	}
-	if !hasLength && len(d.raw) > limit {
-		text := fmt.Appendf(nil, `"length": %d,`, len(d.raw))
-		edits = append(edits, edit{span{first, first}, append(text, entry[c.top+1:first]...)})
+	add := func(member string) {
+		edits = append(edits, edit{span{first, first}, append([]byte(member+","), entry[c.top+1:first]...)})
+	}
+	if pin && !hasHashes {
+		sum, err := digest("sha256", d.raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		add(`"hashes": {"sha256": "` + sum + `"}`)
+	}
+	if !hasLength && (pin || len(d.raw) > limit) {
+		add(fmt.Sprintf(`"length": %d`, len(d.raw)))
 	}
 	text = splice(entry, edits)
 	if c, err = canonicalize(text, levelObject); err != nil {

@@ -33,7 +33,10 @@ type Key struct {
 	err    error       // why the key cannot be used; a role may have others
 }
 
-const minRSABits = 2048 // specification 4.2.2
+const (
+	minRSABits = 2048  // specification 4.2.2
+	maxRSABits = 16384 // verifying takes time that grows with the square
+)
 
 // parseKey reads a key object. A key of an unknown kind, or a malformed one, is a Key that verifies nothing: roles may have other keys,
 // and a repository's root may have keys that are none of our business.
@@ -100,6 +103,9 @@ func parsePublic(keytype, scheme, text string) (crypto.PublicKey, crypto.Hash, e
 		public, err := parsePKIX[*rsa.PublicKey](text)
 		if err == nil && public.N.BitLen() < minRSABits {
 			err = fmt.Errorf("RSA key of %d bits, fewer than %d", public.N.BitLen(), minRSABits)
+		}
+		if err == nil && public.N.BitLen() > maxRSABits {
+			err = fmt.Errorf("RSA key of %d bits, more than %d", public.N.BitLen(), maxRSABits)
 		}
 		return public, crypto.SHA256, err
 	case keytype == "ecdsa" || keytype == "ecdsa-sha2-nistp256" || keytype == "ecdsa-sha2-nistp384":
@@ -168,6 +174,9 @@ func publicID(public crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	return string(der), err
 }
+
+// Problem returns why the key can verify nothing, nil if it can.
+func (k *Key) Problem() error { return k.err }
 
 // IsPublic reports whether public is the declared public key.
 func (k *Key) IsPublic(public crypto.PublicKey) bool {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // A Role is who signs a document, and how many of them are needed, as root or a delegating targets role says.
@@ -67,6 +69,9 @@ func parseKeys(v value) (map[string]*Key, error) {
 	}
 	keys := map[string]*Key{}
 	for id, object := range members {
+		if strings.ContainsFunc(id, unicode.IsControl) { // which canonical JSON writes as it is, and JSON cannot
+			return nil, fmt.Errorf("%q holds a control character", id)
+		}
 		if keys[id], err = parseKey(id, object); err != nil {
 			return nil, fmt.Errorf("%q: %w", id, err)
 		}
@@ -83,10 +88,21 @@ func (r *Role) Fingerprint() string { return r.fingerprint() }
 func (r *Role) print() string {
 	keys := make([]string, len(r.Keys))
 	for i, k := range r.Keys {
-		keys[i] = fmt.Sprintf("%q=%x", k.ID, k.id)
+		keys[i] = fmt.Sprintf("%q=%x by %v", k.ID, k.id, k.hash) // one key is verified in several ways
 	}
 	slices.Sort(keys)
 	return fmt.Sprint(r.Threshold, keys)
+}
+
+// Shares reports whether two roles have a public key in common, under whatever key IDs: what that key has signed for one of them, it may be
+// said to have signed for the other, since a document does not name its role.
+func (r *Role) Shares(other *Role) bool {
+	for _, k := range r.Keys {
+		if k.err == nil && slices.ContainsFunc(other.Keys, func(o *Key) bool { return o.err == nil && o.id == k.id }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Verified is a document that carries a threshold of signatures by a role's keys. Only [Role.Verify] and [Draft.Sign] make one.

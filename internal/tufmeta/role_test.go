@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,9 @@ func TestKeysThatCannotBeUsedVerifyNothing(t *testing.T) {
 		"unknown scheme":   {"odd", declare("ed25519", "ed448", "00"), good.sign},
 		"short ed25519":    {"odd", declare("ed25519", "ed25519", "00ff"), good.sign},
 		"no hex":           {"odd", declare("ed25519", "ed25519", "zz"), good.sign},
+		"RSA of 16392 bits": {"odd", declare("rsa", "rsassa-pss-sha256", pkix(t, &rsa.PublicKey{
+			N: new(big.Int).SetBit(big.NewInt(1), 16391, 1), E: 65537,
+		})), good.sign},
 		"not on the curve": {"odd", declare("ecdsa", "ecdsa-sha2-nistp256", "04"+strings.Repeat("11", 64)), good.sign},
 		"P-521": {"odd", func() object {
 			private, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
@@ -317,6 +321,8 @@ func TestDelegations(t *testing.T) {
 	}
 	_, err = parseDelegations([]object{role("a"), role("a")}, nil)
 	require.ErrorContains(t, err, "twice")
+	_, err = tufmeta.ParseRoot(parse(t, signed(t, rootOf(1, 1, testKey{"a\x01", key.declare, key.sign}), key)))
+	require.ErrorContains(t, err, "control character")
 
 	for _, bits := range []int{1, 4, 5, 8, 9, 32} {
 		ds, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits, "name_prefix": "bin"})
@@ -335,6 +341,31 @@ func TestDelegations(t *testing.T) {
 	}
 	_, err = parseDelegations([]object{role("a")}, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": 4, "name_prefix": "bin"})
 	require.ErrorContains(t, err, "both")
+}
+
+// One key that signs by two schemes is not one way of signing.
+func TestRolesAreTheSameIfTheSameSignaturesCount(t *testing.T) {
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	fingerprint := func(id, scheme string) (*tufmeta.Role, string) {
+		key := testKey{id, declare("ecdsa", scheme, pkix(t, &private.PublicKey)), nil}
+		ds, err := tufmeta.ParseDelegations(parse(t, signed(t, object{
+			"_type": "targets", "spec_version": "1.0", "version": 1, "expires": "2040-01-01T00:00:00Z", "targets": object{},
+			"delegations": object{"keys": object{id: key.declare}, "roles": []object{{
+				"name": "a", "keyids": []string{id}, "threshold": 1, "paths": []string{"*"}, "terminating": false,
+			}}},
+		})))
+		require.NoError(t, err)
+		return ds.Role("a"), ds.Role("a").Fingerprint()
+	}
+	role, print256 := fingerprint("x", "ecdsa-sha2-nistp256")
+	_, again := fingerprint("x", "ecdsa-sha2-nistp256")
+	assert.Equal(t, print256, again)
+	other, print384 := fingerprint("x", "ecdsa-sha2-nistp384")
+	assert.NotEqual(t, print256, print384)
+	assert.True(t, role.Shares(other), "though it is the same key")
+	renamed, _ := fingerprint("y", "ecdsa-sha2-nistp256")
+	assert.True(t, role.Shares(renamed), "whatever it is called")
 }
 
 func TestTheExpiryPeriodOfTufOnCI(t *testing.T) {

@@ -56,8 +56,14 @@ func begin[T any](ctx context.Context, f func() (T, error)) (wait func() (T, err
 	}
 	done := make(chan result, 1)
 	go func() {
-		value, err := f()
-		done <- result{value, err}
+		var r result
+		defer func() {
+			if p := recover(); p != nil { // a signer is somebody else's code
+				r.err = fmt.Errorf("panic: %v", p)
+			}
+			done <- r
+		}()
+		r.value, r.err = f()
 	}()
 	return func() (T, error) {
 		select {
