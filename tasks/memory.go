@@ -27,7 +27,7 @@ type MemoryOptions struct {
 	History int
 }
 
-// Memory is a Store in this process's memory; when the process ends, all is forgotten.
+// Memory is a Store in this process's memory; when the process ends, all is forgotten. It tries each task once.
 //
 // While a Run is active, each task is begun as soon as it is added, in a goroutine of its own, so that none waits for another. When the
 // context of Run ends, the tasks that were added before are finished, and those that are added later wait for another Run.
@@ -144,7 +144,7 @@ func (m *Memory) do(r *run, t *Task) {
 func (m *Memory) start(t *Task) Task {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t.State, t.Updated = StateStarted, time.Now()
+	t.State, t.Updated, t.Attempt = StateStarted, time.Now(), t.Attempt+1
 	return clone(*t)
 }
 

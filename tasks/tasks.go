@@ -18,7 +18,8 @@ var (
 // A State says how far a task is.
 type State string
 
-// The states, in the order in which a task goes through them. A task ends in StateSuccess or StateFailure and stays so.
+// The states, in the order in which a task goes through them. A task ends in StateSuccess or StateFailure and stays so. One that was begun and
+// is to be tried again is pending once more.
 const (
 	StatePending State = "PENDING" // accepted, no worker has it
 	StateStarted State = "STARTED" // a worker has it
@@ -39,16 +40,35 @@ type Task struct {
 	State   State
 	Created time.Time // when it was added
 	Updated time.Time // when State last changed
-	Result  Result    // zero until the task has ended
+	Attempt int       // how often it was begun
+	Result  Result    // zero until the task has ended, but for Error: why the last attempt failed
 }
 
 // A Result is what became of a task.
 type Result struct {
-	Error    string           `json:"error,omitempty"`    // why it failed; empty on success
+	Error    string           `json:"error,omitempty"`    // why it failed, or the last attempt did; empty on success
 	Roles    []string         `json:"roles,omitempty"`    // what was signed, in publishing order
 	Versions map[string]int64 `json:"versions,omitempty"` // the version of each of Roles
 	Warnings []string         `json:"warnings,omitempty"` // what the operator should see to, although it did not stop the work
 }
+
+// Temporary marks an error of work as one that may not come again. The text stays the same. nil stays nil.
+func Temporary(err error) error {
+	if err == nil {
+		return nil
+	}
+	return temporary{err}
+}
+
+// IsTemporary reports whether an error, or one that it wraps, was marked by [Temporary].
+func IsTemporary(err error) bool {
+	_, ok := errors.AsType[temporary](err)
+	return ok
+}
+
+type temporary struct{ error }
+
+func (t temporary) Unwrap() error { return t.error }
 
 // Retention is how long a store keeps a task after it has ended, at least. A store of limited space may keep fewer tasks, and says so.
 const Retention = 7 * 24 * time.Hour
@@ -65,7 +85,8 @@ type Store interface {
 
 	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those begun and returns nil. The context that
 	// work receives has the values of ctx and does not end with it. An error from work ends its task as StateFailure, with the error's text
-	// in the result. A panic in work is such an error too. A task that was begun and lost its worker is run again, so work must be safe to
+	// in the result; if it is [Temporary], a store may have the task tried again, later and a limited number of times. A panic in work is an
+	// error that is not. A task that was begun and lost its worker is run again, so work must be safe to
 	// repeat. Several Runs may be active, in one process or, with a durable store, in many.
 	Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error
 }

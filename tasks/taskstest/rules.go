@@ -38,6 +38,7 @@ func pending(t testing.TB, h Harness) {
 	assert.Equal(t, []string{"snapshot", "timestamp"}, got.Roles)
 	assert.Equal(t, tasks.StatePending, got.State)
 	assert.Equal(t, tasks.Result{}, got.Result)
+	assert.Zero(t, got.Attempt)
 	assert.True(t, got.Created.After(time.Unix(2, 0)), "created when it was added: %v", got.Created)
 	assert.True(t, got.Updated.Equal(got.Created), "not updated since: %v", got.Updated)
 }
@@ -55,6 +56,7 @@ func success(t testing.TB, h Harness) {
 	assert.Equal(t, id, worked.ID)
 	assert.Equal(t, "acme/desktop", worked.App)
 	assert.Equal(t, []string{"targets", "snapshot"}, worked.Roles)
+	assert.Equal(t, 1, worked.Attempt)
 
 	started := get(t, open(), id)
 	assert.Equal(t, tasks.StateStarted, started.State)
@@ -79,6 +81,39 @@ func failure(t testing.TB, h Harness) {
 	got := await(t, s, add(t, s, "acme", "targets"))
 	assert.Equal(t, tasks.StateFailure, got.State)
 	assert.Contains(t, got.Result.Error, "role targets: no such key")
+	assert.Equal(t, 1, got.Attempt, "no other attempt would do better")
+}
+
+func temporary(t testing.TB, h Harness) {
+	s := single(t, h)
+	g := newGate(t)
+	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		if task.Attempt == 1 {
+			return result(task), tasks.Temporary(errors.New("the store is down"))
+		}
+		g.wait(task)
+		return result(task), nil
+	})
+	id := add(t, s, "acme", "targets")
+	if !h.Retries {
+		got := await(t, s, id)
+		assert.Equal(t, tasks.StateFailure, got.State)
+		assert.Contains(t, got.Result.Error, "the store is down")
+		assert.Equal(t, 1, got.Attempt)
+		return
+	}
+	again := receive(t, g.begun)
+	assert.Equal(t, 2, again.Attempt)
+	got := get(t, s, id)
+	assert.Equal(t, tasks.StateStarted, got.State)
+	assert.Equal(t, 2, got.Attempt)
+	assert.Contains(t, got.Result.Error, "the store is down", "why there is another attempt")
+	assert.Empty(t, got.Result.Versions)
+	close(g.open)
+	got = await(t, s, id)
+	assert.Equal(t, tasks.StateSuccess, got.State)
+	assert.Equal(t, 2, got.Attempt)
+	assert.Equal(t, result(again), got.Result, "no error")
 }
 
 func panics(t testing.TB, h Harness) {

@@ -18,6 +18,9 @@ type Harness struct {
 
 	// Unbounded says that the store ignores capacity.
 	Unbounded bool
+
+	// Retries says that the store has a task tried again, within seconds, whose work failed with an error that is tasks.Temporary.
+	Retries bool
 }
 
 // Run checks a store against what package tasks promises. How long things take does not matter to it, but what has not happened after half
@@ -45,6 +48,7 @@ func rules() []rule {
 		{"an accepted task is pending until a worker has it", pending},
 		{"a task is started while it is worked, and ends with its result", success},
 		{"work that fails ends its task with the reason", failure},
+		{"work that fails for now is tried again, where that is promised", temporary},
 		{"work that panics ends its task with the reason", panics},
 		{"an ID is taken once", twice},
 		{"of racing adds of one ID one is accepted", racingAdds},

@@ -39,7 +39,7 @@ func get(t testing.TB, s tasks.Store, id string) tasks.Task {
 	return got
 }
 
-// await waits for a task to end. On its way, states may only come in their order.
+// await waits for a task to end. On its way, states may only come in their order, in each attempt.
 func await(t testing.TB, s tasks.Store, id string) tasks.Task {
 	t.Helper()
 	order := []tasks.State{tasks.StatePending, tasks.StateStarted, tasks.StateSuccess, tasks.StateFailure}
@@ -47,6 +47,9 @@ func await(t testing.TB, s tasks.Store, id string) tasks.Task {
 	for deadline := time.Now().Add(patience); ; time.Sleep(poll) {
 		got := get(t, s, id)
 		at := slices.Index(order, got.State)
+		if got.Result.Error != "" && !got.State.Ended() {
+			last = 0
+		}
 		require.GreaterOrEqual(t, at, last, "state %q after %q", got.State, order[last])
 		last = at
 		if got.State.Ended() {
