@@ -173,8 +173,16 @@ func (v *view) begin(ctx context.Context, key string) *read {
 func (v *view) discard(key string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r := v.reads[key]; r != nil && r.file != nil && r.file.size() > large {
-		delete(v.reads, key)
+	r := v.reads[key]
+	if r == nil {
+		return
+	}
+	select {
+	case <-r.done:
+		if r.file != nil && r.file.size() > large {
+			delete(v.reads, key)
+		}
+	default: // somebody reads it again already
 	}
 }
 
