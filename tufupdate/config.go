@@ -33,6 +33,12 @@ type Config struct {
 	// Nil: everything is read off the repository.
 	Settings func(ctx context.Context, app string) (Settings, error)
 
+	// Renew, if not nil, has Run keep online roles from expiring without being asked.
+	Renew *Renew
+
+	// WarnExpiry is how long before a root or an offline role expires Status, and the rounds of Renew, warn. 0: thirty days.
+	WarnExpiry time.Duration
+
 	// RollTimeout bounds one roll. 0: ten minutes.
 	RollTimeout time.Duration
 
@@ -110,6 +116,19 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.RollTimeout == 0 {
 		c.RollTimeout = 10 * time.Minute
+	}
+	if c.WarnExpiry < 0 {
+		return c, errors.New("tufupdate: Config.WarnExpiry is negative")
+	}
+	if c.WarnExpiry == 0 {
+		c.WarnExpiry = 30 * 24 * time.Hour
+	}
+	if c.Renew != nil {
+		renew, err := c.Renew.withDefaults(c.Store)
+		if err != nil {
+			return c, err
+		}
+		c.Renew = &renew
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = 256 << 20

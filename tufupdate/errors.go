@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/storage"
 )
 
 // Why a request is refused or a roll fails, to be tested with errors.Is. A roll that fails has left the published repository as it was.
@@ -29,6 +30,8 @@ var (
 	ErrConflict = errors.New("other writers were faster every time")
 	// ErrStopped: the updater's Run has ended or is ending, so nothing more is accepted.
 	ErrStopped = errors.New("updater is stopping")
+	// ErrRenewalLate: the renewal has not come round to look at all apps for too long.
+	ErrRenewalLate = errors.New("renewal is late")
 )
 
 // A VerificationError says which file of a repository cannot be trusted, and why. Nothing was signed.
@@ -48,3 +51,17 @@ func (e *VerificationError) Error() string {
 }
 
 func (e *VerificationError) Unwrap() error { return e.Err }
+
+// permanent reports whether another attempt at a roll would fail in the same way, unless somebody sees to it.
+func permanent(err error) bool {
+	for _, sentinel := range []error{
+		ErrInvalidApp, ErrRootRole, ErrUnknownRole, ErrTargetsOffline, ErrNotBootstrapped, ErrRootExpired, ErrNoKey,
+		storage.ErrInvalidKey, storage.ErrTooLarge,
+	} {
+		if errors.Is(err, sentinel) {
+			return true
+		}
+	}
+	_, tampered := errors.AsType[*VerificationError](err)
+	return tampered
+}

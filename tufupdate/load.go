@@ -136,7 +136,10 @@ func (p *published) readAhead(ctx context.Context) {
 			return
 		}
 		for role, version := range snapshot.ListedRoles() {
-			f.ahead(ctx, f.key(role, version), f.key(role, version+1))
+			f.ahead(ctx, f.key(role, version))
+			if !f.listedOnly {
+				f.ahead(ctx, f.key(role, version+1))
+			}
 		}
 	}()
 }

@@ -127,6 +127,13 @@ func (r *roll) attempt(ctx context.Context, v *view) (tasks.Result, error) {
 // state is what to remember once a release is published: what was read for it, with what was written in the place of what that followed.
 func (r *roll) state(p *published, rel *release) *state {
 	s := &state{roots: p.roots, files: p.view.files()}
+	if rel.snapshot == nil && p.trusting { // what it lists has not been looked at, and stays what it was
+		for key, f := range p.known.files {
+			if s.files[key] == nil {
+				s.files[key] = f
+			}
+		}
+	}
 	for _, c := range rel.changes() {
 		delete(s.files, c.old.file.key)
 	}

@@ -1,8 +1,10 @@
 package tufupdate
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,17 +21,19 @@ type Status struct {
 
 // A RoleStatus is one role of a Status.
 type RoleStatus struct {
-	Role     string    `json:"role"`
-	Version  int64     `json:"version"`           // as published; 0 if it could not be read
-	Expires  time.Time `json:"expires,omitzero"`  // UTC; zero if it could not be read
-	Verified bool      `json:"verified"`          // it is signed by its role's threshold and is what the role above it lists
-	Online   bool      `json:"online"`            // the key provider holds a threshold of its keys
-	Problem  string    `json:"problem,omitempty"` // why it is not verified
+	Role      string    `json:"role"`
+	Version   int64     `json:"version"`              // as published; 0 if it could not be read
+	Expires   time.Time `json:"expires,omitzero"`     // UTC; zero if it could not be read
+	ExpiresIn *int64    `json:"expires_in,omitempty"` // seconds from now, negative once it has expired; nil if it could not be read
+	Verified  bool      `json:"verified"`             // it is signed by its role's threshold and is what the role above it lists
+	Online    bool      `json:"online"`               // the key provider holds a threshold of its keys
+	Problem   string    `json:"problem,omitempty"`    // why it is not verified
 }
 
-// Status reads an app's whole repository and verifies it, every delegated role and bin included. What does not verify shows in the result;
-// roles below it are missing there. Signers are asked for their public keys, so a key that is not the one declared shows too. Errors are those of
-// the store, the settings and the key provider, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
+// Status reads an app's whole repository back and verifies it as a client would, every delegated role and bin included. What does not verify
+// shows in the result; roles below it are missing there. Signers are asked for their public keys, so a key that is not the one declared shows
+// too. There is a warning for a root or an offline role that expires within Config.WarnExpiry. Errors are those of the store, the settings and the
+// key provider, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
 func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err := CheckApp(app); err != nil {
 		return Status{}, err
@@ -40,22 +44,44 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of what was read ahead in vain
-	p, err := u.followRoots(ctx, newView(u.store, app, tufmeta.Targets, nil))
+	s, _, err := u.survey(ctx, newView(u.store, app, tufmeta.Targets, nil), settings)
 	if err != nil {
 		return Status{}, err
 	}
-	s := &survey{ring: u.keyring(app, settings), status: Status{App: app}}
+	return s.status, nil
+}
+
+// survey looks at all that is published.
+func (u *Updater) survey(ctx context.Context, v *view, settings Settings) (*survey, *published, error) {
+	p, err := u.followRoots(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &survey{ring: u.keyring(v.app, settings), status: Status{App: v.app}, now: time.Now(), warn: u.config.WarnExpiry}
 	if err := s.roles(ctx, u, p); err != nil {
-		return Status{}, err
+		return nil, nil, err
 	}
 	s.status.Warnings = append(s.status.Warnings, p.warnings...)
-	return s.status, nil
+	return s, p, nil
 }
 
 // A survey gathers a Status.
 type survey struct {
 	ring   *keyring
 	status Status
+	now    time.Time
+	warn   time.Duration
+	warned map[string]bool // by role; the bins of a delegation go by their prefix, of which there may be very many
+	online []onlineRole
+	broken error // the first thing that is wrong
+}
+
+// An onlineRole is one that can be signed.
+type onlineRole struct {
+	name     string // bins go by their prefix
+	expires  time.Time
+	validity time.Duration // of the next document
+	rotated  bool
 }
 
 // roles surveys the roles from the top down, as far as they can be trusted.
@@ -118,13 +144,57 @@ func (s *survey) add(ctx context.Context, role *tufmeta.Role, bins string, d *do
 	}
 	if d != nil {
 		r.Version, r.Expires, r.Verified = d.Version(), d.Expires().UTC(), problem == nil && !d.rotated
+		left := int64(r.Expires.Sub(s.now) / time.Second)
+		r.ExpiresIn = &left
+		s.expiry(r, role, bins, d)
 		if d.rotated {
 			r.Problem = "it is signed by keys that the role no longer has"
 		}
 	}
 	if problem != nil {
 		r.Problem = problem.Error()
+		s.broken = cmp.Or(s.broken, problem)
 	}
 	s.status.Roles = append(s.status.Roles, r)
 	return nil
+}
+
+// expiry notes when a role has to be signed: by a warning if that is up to people.
+func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document) {
+	name := cmp.Or(bins, r.Role)
+	if r.Online {
+		s.online = append(s.online, onlineRole{name, r.Expires, s.ring.settings.validity(role, bins, d.Verified), d.rotated})
+		return
+	}
+	if left := r.Expires.Sub(s.now); left <= s.warn && !s.warned[name] {
+		verb := "expires"
+		if left <= 0 {
+			verb = "has expired"
+		}
+		s.status.Warnings = append(s.status.Warnings, fmt.Sprintf(
+			"role %s: version %d %s at %s, and its keys are offline: their holders have to sign it anew",
+			r.Role, r.Version, verb, r.Expires.Format(time.RFC3339)))
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[name] = true
+	}
+}
+
+// due returns the online roles that are to be renewed, given how long before they expire, and when the first of all is to be.
+func (s *survey) due(lead func(validity time.Duration) time.Duration) (roles []string, first time.Time) {
+	for _, role := range s.online {
+		at := role.expires.Add(-lead(role.validity))
+		if role.rotated {
+			at = s.now // clients do not accept what the replaced keys have signed
+		}
+		if !at.After(s.now) && !slices.Contains(roles, role.name) {
+			roles = append(roles, role.name)
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	slices.Sort(roles)
+	return roles, first
 }

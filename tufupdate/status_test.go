@@ -29,7 +29,7 @@ func TestStatusShowsEachRole(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{
 		Delegation: nested, Expires: map[string]time.Time{"timestamp": expires, "inner": expires.AddDate(0, -1, 0)},
 	})
-	u := newUpdater(t, repo, repo.Provider(t, "targets"))
+	u := newUpdater(t, repo, repo.Provider(t, "targets"), func(c *tufupdate.Config) { c.WarnExpiry = time.Hour })
 	roll(t, u, repo, "snapshot")
 	roles, warnings := status(t, u, repo)
 	assert.Empty(t, warnings)

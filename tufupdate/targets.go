@@ -147,7 +147,9 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 	if !t.consistent {
 		return t.findUnversioned(ctx, n, info, earlier)
 	}
-	t.ahead(ctx, t.key(name, n.listed+1))
+	if !t.listedOnly {
+		t.ahead(ctx, t.key(name, n.listed+1))
+	}
 	if listed {
 		d, err := t.read(ctx, name, info.Version)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -167,7 +169,7 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 			return err
 		}
 	}
-	for version := n.listed + 1; ; version++ {
+	for version := n.listed + 1; !t.listedOnly; version++ {
 		if version > n.listed+maxAhead {
 			t.warn("role %s: more than %d files after version %d: the rest is not looked at", name, maxAhead, n.listed)
 			return nil
@@ -200,6 +202,7 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 			t.discard(t.key(name, version))
 		}
 	}
+	return nil
 }
 
 // findUnversioned is find without consistent snapshots: there is just one file, which is the one that is listed or a later one.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ type Updater struct {
 	trust    *trust
 	cache    *cache
 	combiner *combiner
+	renewer  *renewer // nil: nothing is renewed unasked
 	stopping atomic.Bool
 }
 
@@ -35,6 +37,9 @@ func New(config Config) (*Updater, error) {
 	}
 	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(), cache: newCache(config.CacheSize)}
 	u.combiner = &combiner{roll: u.roll, next: map[string]*batch{}}
+	if config.Renew != nil {
+		u.renewer = newRenewer(u, *config.Renew)
+	}
 	return u, nil
 }
 
@@ -99,21 +104,36 @@ func (u *Updater) Wait(ctx context.Context, id string) (tasks.Task, error) {
 	}
 }
 
-// Run works tasks until ctx ends; then ForceOnline accepts no more, what was begun is finished, and Run returns. It is called once.
+// Run works tasks, and makes the rounds of Config.Renew, until ctx ends; then ForceOnline accepts no more, what was begun is finished, and
+// Run returns. Work that fails is tried again, where the task store does that, unless it would fail in the same way: for want of a key, or because of
+// what was tampered with. Run is called once.
 func (u *Updater) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { u.stopping.Store(true) })
 	defer stop()
-	return u.config.Tasks.Run(ctx, func(ctx context.Context, t tasks.Task) (tasks.Result, error) {
-		log := u.log.With("app", t.App, "task", t.ID)
-		log.InfoContext(ctx, "task started", "roles", t.Roles)
-		result, err := u.combiner.do(ctx, t.App, t.Roles)
-		if err != nil {
-			log.ErrorContext(ctx, "task failed", "error", err)
-			return tasks.Result{}, err
+	var renewing sync.WaitGroup
+	if u.renewer != nil {
+		renewing.Go(func() { u.renewer.run(ctx) })
+	}
+	defer renewing.Wait()
+	defer cancel()
+	return u.config.Tasks.Run(ctx, u.work)
+}
+
+// work does a task.
+func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) {
+	log := u.log.With("app", t.App, "task", t.ID)
+	log.InfoContext(ctx, "task started", "roles", t.Roles, "attempt", t.Attempt)
+	result, err := u.combiner.do(ctx, t.App, t.Roles)
+	if err != nil {
+		log.ErrorContext(ctx, "task failed", "error", err, "attempt", t.Attempt)
+		if !permanent(err) {
+			err = tasks.Temporary(err)
 		}
-		log.InfoContext(ctx, "task succeeded", "versions", result.Versions)
-		return result, nil
-	})
+		return tasks.Result{}, err
+	}
+	log.InfoContext(ctx, "task succeeded", "versions", result.Versions)
+	return result, nil
 }
 
 // roll is what the combiner calls.

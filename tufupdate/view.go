@@ -24,6 +24,8 @@ type view struct {
 	known    *state // nil: nothing
 	trusting bool
 
+	listedOnly bool // what is not listed yet will not be asked for
+
 	mu      sync.Mutex
 	reads   map[string]*read           // by key
 	assumed map[string]storage.Version // by key: what is taken for granted; Absent: there is no such file
@@ -146,7 +148,9 @@ func (v *view) ahead(ctx context.Context, keys ...string) {
 		return // it will ask for none of them
 	}
 	for _, key := range keys {
-		v.begin(ctx, key)
+		if f := v.remembered(key); f == nil || !f.settled.Load() {
+			v.begin(ctx, key)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Server) forceOnline(w *response, r *http.Request) error {
 type taskData struct {
 	TaskID string      `json:"task_id"`
 	State  tasks.State `json:"state"`
-	Result *taskResult `json:"result,omitempty"` // nil until the task has ended
+	Result *taskResult `json:"result,omitempty"` // nil until the task has ended, or an attempt at it has failed
 }
 
 type taskResult struct {
@@ -92,6 +92,7 @@ type taskDetails struct {
 	UpdatedRoles []string         `json:"updated_roles"`
 	Versions     map[string]int64 `json:"versions"`
 	Warnings     []string         `json:"warnings,omitempty"`
+	Attempt      int              `json:"attempt,omitempty"` // the last one, from 1
 }
 
 // taskState says how far a task is and what became of it. That a task belongs to another owner is answered as if there were none.
@@ -128,9 +129,9 @@ func (s *Server) taskState(w *response, r *http.Request) error {
 	return nil
 }
 
-// resultOf returns what became of a task, nil if it has not ended.
+// resultOf returns what became of a task, nil if there is nothing to say yet.
 func resultOf(task tasks.Task) *taskResult {
-	if !task.State.Ended() {
+	if !task.State.Ended() && task.Result.Error == "" {
 		return nil
 	}
 	result := &taskResult{
@@ -139,10 +140,15 @@ func resultOf(task tasks.Task) *taskResult {
 		Task:       "force_online_metadata_update",
 		LastUpdate: iso(task.Updated),
 		Error:      task.Result.Error,
-		Details:    taskDetails{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings},
+		Details:    taskDetails{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings, Attempt: task.Attempt},
 	}
-	if !result.Status {
+	switch task.State {
+	case tasks.StateFailure:
 		result.Message = "Online metadata update failed."
+	case tasks.StatePending:
+		result.Message = "Online metadata update failed and will be tried again."
+	case tasks.StateStarted:
+		result.Message = "Online metadata update failed and is tried again."
 	}
 	if result.Details.UpdatedRoles == nil {
 		result.Details.UpdatedRoles = []string{}
@@ -151,17 +157,6 @@ func resultOf(task tasks.Task) *taskResult {
 		result.Details.Versions = map[string]int64{}
 	}
 	return result
-}
-
-// A statusData is a tufupdate.Status whose roles also say how long they last.
-type statusData struct {
-	tufupdate.Status
-	Roles []roleStatus `json:"roles"`
-}
-
-type roleStatus struct {
-	tufupdate.RoleStatus
-	ExpiresIn *int64 `json:"expires_in,omitempty"` // seconds, negative once expired; absent if it could not be read
 }
 
 // repositoryStatus says what an app's published repository looks like.
@@ -182,16 +177,6 @@ func (s *Server) repositoryStatus(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	data := statusData{Status: status, Roles: []roleStatus{}}
-	now := time.Now()
-	for _, role := range status.Roles {
-		line := roleStatus{RoleStatus: role}
-		if !role.Expires.IsZero() {
-			seconds := role.Expires.Unix() - now.Unix()
-			line.ExpiresIn = &seconds
-		}
-		data.Roles = append(data.Roles, line)
-	}
-	writeJSON(w, http.StatusOK, success[statusData]{Data: data, Message: "Repository status."})
+	writeJSON(w, http.StatusOK, success[tufupdate.Status]{Data: status, Message: "Repository status."})
 	return nil
 }
