@@ -30,6 +30,7 @@ const (
 	demoRoots    = demoDir + "/roots"
 	demoRoot     = demoRoots + "/" + demoApp + ".json"
 	demoSecret   = demoDir + "/jwt-secret"
+	demoTasks    = "sqlite://./" + demoDir + "/tasks.db"
 	demoFiles    = demoDir + "/repository"
 	demoStore    = "file://./" + demoFiles + "?create_dir=true" // unless -store says otherwise
 )
@@ -43,6 +44,9 @@ func useDemo(o *options) error {
 	}
 	if o.store == "" {
 		o.store = demoStore
+	}
+	if o.tasks == memTasks {
+		o.tasks = demoTasks
 	}
 	o.keys, o.roots, o.serve = demoKeys, demoRoots, true
 	var err error

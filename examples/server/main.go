@@ -16,11 +16,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/google/uuid"
+
 	"github.com/tufonline/tufonline/internal/refserver"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/storage/filestore"
 	"github.com/tufonline/tufonline/storage/s3store"
+	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
@@ -55,7 +58,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return fmt.Errorf("making the demo's repository: %w", err)
 		}
 	}
-	updater, err := newUpdater(o, store, log)
+	work, closer, err := openTasks(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closer.Close()) }()
+	updater, err := newUpdater(o, store, work, log)
 	if err != nil {
 		return err
 	}
@@ -67,11 +75,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "address", listener.Addr().String(), "store", o.store)
+	log.Info("serving", "address", listener.Addr().String(), "store", o.store, "work", o.work)
 	if o.demo {
 		if err := explainDemo(stdout, listener.Addr().String(), o.token.Secret); err != nil {
 			return errors.Join(err, listener.Close())
 		}
+	}
+	if !o.work {
+		return server.Serve(ctx, listener)
 	}
 	return serve(ctx, server, listener, updater, log)
 }
@@ -102,15 +113,23 @@ func closeStore(store storage.Store) error {
 	return nil
 }
 
-func newUpdater(o options, store storage.Store, log *slog.Logger) (*tufupdate.Updater, error) {
+func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, error) {
 	provider, err := keys.NewDir(o.keys)
 	if err != nil {
 		return nil, fmt.Errorf("opening the keys: %w", err)
 	}
-	config := tufupdate.Config{Store: store, Keys: provider, Logger: log}
+	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, RollTimeout: o.rollTimeout, Logger: log}
+	if !o.renew.off {
+		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
+	}
 	if o.roots != "" {
-		if config.Roots, err = pinnedRoots(o.roots); err != nil {
+		roots, err := openRoots(o.roots)
+		if err != nil {
 			return nil, err
+		}
+		config.Roots = roots.root
+		if config.Renew != nil {
+			config.Renew.Apps = roots.apps
 		}
 	}
 	return tufupdate.New(config)
@@ -129,7 +148,12 @@ func newServer(
 		if _, err := store.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
-		return nil
+		// So are the tasks.
+		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {
+			return err
+		}
+		_, err := updater.Renewal()
+		return err
 	}}
 	if o.serve {
 		config.Public = store

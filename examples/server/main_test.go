@@ -189,20 +189,25 @@ func TestPinnedRoots(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop.json"), []byte("root"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop", "beta.json"), []byte("beta"), 0o600))
 	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "acme", "link.json")))
-	roots, err := pinnedRoots(dir)
+	roots, err := openRoots(dir)
 	require.NoError(t, err)
 
 	for app, want := range map[string]string{"acme/desktop": "root", "acme/desktop/beta": "beta"} {
-		data, err := roots(t.Context(), app)
+		data, err := roots.root(t.Context(), app)
 		require.NoError(t, err)
 		assert.Equal(t, want, string(data))
 	}
-	_, err = roots(t.Context(), "acme/other")
+	_, err = roots.root(t.Context(), "acme/other")
 	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped, "an app without a pinned root is not trusted at first sight")
-	_, err = roots(t.Context(), "acme/link")
+	_, err = roots.root(t.Context(), "acme/link")
 	require.Error(t, err, "a link does not lead out of the folder")
-	_, err = roots(t.Context(), "../acme/desktop")
+	_, err = roots.root(t.Context(), "../acme/desktop")
 	require.Error(t, err)
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "acme", "link.json")))
+	apps, err := roots.apps(t.Context())
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps)
 }
 
 func TestDemoKeepsItsSecret(t *testing.T) {

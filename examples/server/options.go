@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/tufonline/tufonline/internal/refserver"
 )
@@ -21,7 +22,20 @@ type options struct {
 	roots  string
 	serve  bool
 	demo   bool
-	token  refserver.TokenConfig
+	tasks  string
+	work   bool
+	renew  renewOptions
+
+	rollTimeout time.Duration
+
+	token refserver.TokenConfig
+}
+
+// renewOptions say how roles are kept from expiring.
+type renewOptions struct {
+	off   bool
+	every time.Duration
+	rate  float64
 }
 
 // parseOptions reads the flags and the environment. Usage and errors about flags are written to stderr.
@@ -36,6 +50,13 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		"`folder` of the roots to trust, <owner>/<app>.json for each app; without it the first root seen of an app is trusted")
 	fs.BoolVar(&o.serve, "serve", false, "serve the store's files to TUF clients, under /tuf_metadata/")
 	fs.BoolVar(&o.demo, "demo", false, "make a repository in the folder "+demoDir+" unless there is one, and serve it; needs no other flag")
+	fs.StringVar(&o.tasks, "tasks", "mem://", "`URL` of the task store: mem:// (this process's memory), sqlite:///path/to/file, or postgres://…")
+	fs.BoolVar(&o.work, "work", true, "work tasks and renew roles; -work=false only accepts, for others with the same -tasks to work")
+	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles that nobody asks for before they expire")
+	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one look at all apps to the next")
+	fs.Float64Var(&o.renew.rate, "renew-rate", 0, "how many `requests` a second that makes of the store at most; 0: as many as it answers")
+	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute, "the `time` that an update of an app may take; a durable task that takes longer "+
+		"counts as lost with its worker, and is begun again")
 	fs.StringVar(&o.token.JWKS, "jwks", "", "`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
 	fs.StringVar(&o.token.Algorithm, "jwt-alg", "", "the `algorithm` of tokens (default HS256 with a secret, RS256 with -jwks)")
 	fs.StringVar(&o.token.Issuer, "jwt-issuer", "", "`issuer` that tokens have to name")
@@ -54,6 +75,10 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		return o, onlyWithDemo(fs)
 	}
 	switch {
+	case !o.work && o.tasks == memTasks:
+		return options{}, errors.New("-work=false with tasks in memory: nobody would ever work them")
+	case o.rollTimeout <= 0:
+		return options{}, errors.New("-roll-timeout is not positive")
 	case o.store == "":
 		return options{}, errors.New("-store is missing")
 	case o.keys == "":
@@ -72,7 +97,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 func onlyWithDemo(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "demo", "listen", "store", "serve":
+		case "demo", "listen", "store", "serve", "tasks":
 		default:
 			err = fmt.Errorf("-%s cannot be combined with -demo", f.Name)
 		}

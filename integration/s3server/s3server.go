@@ -2,31 +2,27 @@
 package s3server
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/integration/daemon"
 )
 
 const (
 	bucket    = "tuf"
 	accessKey = "tuf-test"
 	secretKey = "tuf-test-secret"
-	patience  = 30 * time.Second // with the server's first answer, and with its end
 )
 
 // A Server is an S3 server with a bucket.
@@ -49,10 +45,7 @@ func Start(t *testing.T) *Server {
 		return &Server{u}
 	}
 	address, err := start(t)
-	if err != nil && os.Getenv("TUF_TEST_REQUIRE") == "" {
-		t.Skipf("NOT TESTED on S3, since VersityGW did not start: %v", err)
-	}
-	require.NoError(t, err, "start VersityGW")
+	daemon.Need(t, "VersityGW", err)
 	t.Setenv("AWS_ACCESS_KEY_ID", accessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secretKey)
 	t.Setenv("AWS_SESSION_TOKEN", "")
@@ -80,76 +73,31 @@ func start(t *testing.T) (address string, err error) {
 	if err := os.Mkdir(filepath.Join(folder, bucket), 0o755); err != nil { // a bucket is a folder
 		return "", err
 	}
-	address, err = freeAddress(t.Context())
+	address, err = daemon.FreeAddress(t.Context())
 	if err != nil {
 		return "", err
 	}
-
-	// The server outlives the test's context, which ends before the test's cleanups, and those may want it.
-	running, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	t.Cleanup(stop)
-	cmd := exec.CommandContext(running, strings.TrimSpace(string(binary)), "--port", address, "--health", "/health", "--quiet", "posix", folder)
+	cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(binary)), "--port", address, "--health", "/health", "--quiet", "posix", folder)
 	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience // then it is killed
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	endWithParent(cmd)
-	alive, ended := context.WithCancelCause(context.WithoutCancel(t.Context()))
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that started the server for the end of the test.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			ended(fmt.Errorf("it ended (%s):\n%s", cmd.ProcessState, &output))
-		}
-	}()
-	if err := <-started; err != nil {
-		return "", err
-	}
-	t.Cleanup(func() {
-		stop()
-		<-alive.Done()
-	})
-	return address, answers(alive, "http://"+address+"/health")
+	_, err = daemon.Start(t, cmd, 0, func(ctx context.Context) error { return isHealthy(ctx, "http://"+address+"/health") })
+	return address, err
 }
 
-// answers waits until a GET of url succeeds.
-func answers(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("it does not answer"))
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-// freeAddress returns an address on loopback that was free a moment ago.
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+// isHealthy returns an error unless the answer is 200.
+func isHealthy(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return listener.Addr().String(), listener.Close()
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", response.StatusCode)
+	}
+	return nil
 }
 
 // stderr returns what a command that failed has written, on lines of its own.

@@ -1,4 +1,4 @@
-package s3server
+package daemon
 
 import (
 	"os/exec"
@@ -7,5 +7,8 @@ import (
 
 // endWithParent has the kernel kill the process that cmd starts when the thread that starts it ends, as it does when its process is killed.
 func endWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 }

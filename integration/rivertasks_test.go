@@ -1,0 +1,132 @@
+package integration_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/integration/pgserver"
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/taskstest"
+)
+
+func TestPostgresPassesTheSuiteOfTasks(t *testing.T) {
+	db := pgserver.Start(t)
+	taskstest.Run(t, taskstest.Harness{Unbounded: true, Retries: true, Open: func(t testing.TB, _ int) func() tasks.Store {
+		schema := "s" + strings.ReplaceAll(uuid.NewString(), "-", "")
+		sql(t, db, "CREATE SCHEMA "+schema)
+		return func() tasks.Store { return openTasks(t, db+"&search_path="+schema, rivertasks.Options{}) }
+	}})
+}
+
+func openTasks(t testing.TB, url string, o rivertasks.Options) *rivertasks.Store {
+	t.Helper()
+	s, err := rivertasks.Open(t.Context(), url, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
+// sql makes a statement, and returns the first column of what it gives.
+func sql(t testing.TB, db, statement string, args ...any) (rows []string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	found, err := conn.Query(t.Context(), statement, args...)
+	require.NoError(t, err)
+	for found.Next() {
+		values, err := found.Values()
+		require.NoError(t, err)
+		rows = append(rows, fmt.Sprint(values[0]))
+	}
+	require.NoError(t, found.Err())
+	return rows
+}
+
+func TestTasksOnPostgresAreFoundByAnIndex(t *testing.T) {
+	db := pgserver.Start(t)
+	s := openTasks(t, db, rivertasks.Options{})
+	var id string
+	for range 1000 {
+		id = uuid.NewString()
+		require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+	}
+	plan := sql(t, db, "EXPLAIN SELECT id FROM river_job WHERE kind = 'tuf_online_update' AND args->>'id' = $1", id)
+	assert.Contains(t, strings.Join(plan, "\n"), "tuf_online_task")
+}
+
+// Many processes may start at once on a database that none has used.
+func TestStoresOnPostgresOpenAtOnce(t *testing.T) {
+	db := pgserver.Start(t)
+	var opening sync.WaitGroup
+	for range 8 {
+		opening.Go(func() {
+			s, err := rivertasks.Open(t.Context(), db, rivertasks.Options{})
+			if assert.NoError(t, err) {
+				assert.NoError(t, s.Close())
+			}
+		})
+	}
+	opening.Wait()
+}
+
+// A database that is away for a while: nothing is accepted meanwhile, nothing that was accepted is lost, and work goes on by itself.
+func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
+	server := pgserver.StartServer(t)
+	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second})
+	add := func() (string, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		id := uuid.NewString()
+		return id, s.Add(ctx, tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}})
+	}
+	begun, release := make(chan struct{}, 100), make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	running := make(chan error, 1)
+	go func() {
+		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
+			begun <- struct{}{}
+			<-release
+			return tasks.Result{}, nil
+		})
+	}()
+	var accepted []string
+	for range 10 {
+		id, err := add()
+		require.NoError(t, err)
+		accepted = append(accepted, id)
+	}
+	<-begun
+	server.Stop()
+	_, err := add()
+	require.Error(t, err)
+	require.NotErrorIs(t, err, tasks.ErrExists)
+	close(release) // work ends while its end cannot be written
+	time.Sleep(3 * time.Second)
+	require.NoError(t, server.Start(t))
+	for range 10 {
+		id, err := add()
+		require.NoError(t, err)
+		accepted = append(accepted, id)
+	}
+	for _, id := range accepted {
+		require.Eventually(t, func() bool {
+			task, err := s.Get(t.Context(), id)
+			require.NoError(t, err)
+			require.NotEqual(t, tasks.StateFailure, task.State, task.Result.Error)
+			return task.State == tasks.StateSuccess
+		}, 2*time.Minute, 50*time.Millisecond)
+	}
+	cancel()
+	require.NoError(t, <-running)
+}

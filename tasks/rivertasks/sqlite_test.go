@@ -1,0 +1,238 @@
+package rivertasks_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/taskstest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 30 * time.Second
+
+func TestSQLiteIsAStore(t *testing.T) {
+	taskstest.Run(t, taskstest.Harness{Unbounded: true, Retries: true, Open: func(t testing.TB, _ int) func() tasks.Store {
+		path := newPath(t)
+		return func() tasks.Store { return open(t, path, rivertasks.Options{}) }
+	}})
+}
+
+func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "tasks.db") }
+
+func open(t testing.TB, path string, o rivertasks.Options) *rivertasks.Store {
+	t.Helper()
+	s, err := rivertasks.Open(t.Context(), "sqlite://"+path, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	return s
+}
+
+func add(t testing.TB, s *rivertasks.Store) (id string) {
+	t.Helper()
+	id = uuid.NewString()
+	require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+	return id
+}
+
+func run(t testing.TB, s *rivertasks.Store, work func(context.Context, tasks.Task) (tasks.Result, error)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	running := make(chan error, 1)
+	go func() { running <- s.Run(ctx, work) }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-running)
+	})
+}
+
+func await(t testing.TB, s *rivertasks.Store, id string, longest time.Duration) (got tasks.Task) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var err error
+		got, err = s.Get(t.Context(), id)
+		require.NoError(t, err)
+		return got.State.Ended()
+	}, longest, 10*time.Millisecond)
+	return got
+}
+
+// statement makes a statement behind the store's back, and returns the last column of what it gives.
+func statement(t testing.TB, path, text string, args ...any) (rows []string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(30000)")
+	require.NoError(t, err)
+	defer db.Close()
+	found, err := db.QueryContext(t.Context(), text, args...)
+	require.NoError(t, err)
+	defer found.Close()
+	columns, err := found.Columns()
+	require.NoError(t, err)
+	for found.Next() {
+		values, pointers := make([]any, len(columns)), []any{}
+		for i := range values {
+			pointers = append(pointers, &values[i])
+		}
+		require.NoError(t, found.Scan(pointers...))
+		rows = append(rows, fmt.Sprint(values[len(values)-1]))
+	}
+	require.NoError(t, found.Err())
+	return rows
+}
+
+// A task that was begun and lost its worker is begun again, and says so.
+func TestATaskThatLostItsWorkerIsBegunAgain(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, rivertasks.Options{Rescue: 10 * time.Second})
+	id := add(t, s)
+	statement(t, path, `UPDATE river_job SET state = 'running', attempt = 1, attempted_at = datetime('now', '-1 minute')`)
+	got, err := s.Get(t.Context(), id)
+	require.NoError(t, err)
+	require.Equal(t, tasks.StateStarted, got.State)
+
+	var begun tasks.Task
+	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		begun = task
+		return tasks.Result{}, nil
+	})
+	got = await(t, s, id, 2*time.Minute) // River's looks are some time apart
+	assert.Equal(t, tasks.StateSuccess, got.State)
+	assert.Equal(t, 2, got.Attempt)
+	assert.Empty(t, got.Result.Error)
+	assert.Contains(t, begun.Result.Error, "rescued")
+}
+
+func TestAttemptsComeToAnEnd(t *testing.T) {
+	s := open(t, newPath(t), rivertasks.Options{MaxAttempts: 2})
+	var attempts atomic.Int64
+	run(t, s, func(context.Context, tasks.Task) (tasks.Result, error) {
+		return tasks.Result{}, tasks.Temporary(fmt.Errorf("failure %d", attempts.Add(1)))
+	})
+	got := await(t, s, add(t, s), patience)
+	assert.Equal(t, tasks.StateFailure, got.State)
+	assert.Equal(t, 2, got.Attempt)
+	assert.Equal(t, "failure 2", got.Result.Error)
+	assert.EqualValues(t, 2, attempts.Load())
+}
+
+// While it waits for another attempt, a task says why.
+func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
+	s := open(t, newPath(t), rivertasks.Options{})
+	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		return tasks.Result{}, tasks.Temporary(errors.New("store is down"))
+	})
+	id := add(t, s)
+	var got tasks.Task
+	require.Eventually(t, func() bool {
+		var err error
+		got, err = s.Get(t.Context(), id)
+		require.NoError(t, err)
+		return got.Result.Error != ""
+	}, patience, time.Millisecond)
+	assert.Equal(t, tasks.StatePending, got.State)
+	assert.Equal(t, 1, got.Attempt)
+	assert.Equal(t, "store is down", got.Result.Error)
+}
+
+// A result may name as many roles as a repository has.
+func TestAResultMayBeLarge(t *testing.T) {
+	s := open(t, newPath(t), rivertasks.Options{})
+	want := tasks.Result{Versions: map[string]int64{}}
+	for i := range 16_384 {
+		role := fmt.Sprintf("bin-%04x", i)
+		want.Roles = append(want.Roles, role)
+		want.Versions[role] = 1<<53 + 1
+	}
+	run(t, s, func(context.Context, tasks.Task) (tasks.Result, error) { return want, nil })
+	got := await(t, s, add(t, s), patience)
+	assert.Equal(t, tasks.StateSuccess, got.State)
+	assert.Equal(t, want, got.Result)
+}
+
+func TestTasksAreFoundByAnIndex(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, rivertasks.Options{})
+	id := add(t, s)
+	plan := statement(t, path,
+		`EXPLAIN QUERY PLAN SELECT id FROM river_job WHERE kind = 'tuf_online_update' AND json_extract(args, '$.id') = ?`, id)
+	assert.Contains(t, strings.Join(plan, "\n"), "tuf_online_task")
+}
+
+func TestWhatEndedLongAgoIsNotFound(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, rivertasks.Options{})
+	id := add(t, s)
+	statement(t, path, `UPDATE river_job SET state = 'completed', finalized_at = datetime('now', '-6 days', '-23 hours')`)
+	_, err := s.Get(t.Context(), id)
+	require.NoError(t, err)
+	statement(t, path, `UPDATE river_job SET finalized_at = datetime('now', '-7 days', '-1 second')`)
+	_, err = s.Get(t.Context(), id)
+	require.ErrorIs(t, err, tasks.ErrNotFound)
+}
+
+// Processes that start at once on a file that is not there make it once.
+func TestStoresOpenAtOnce(t *testing.T) {
+	path := newPath(t)
+	var opening sync.WaitGroup
+	for range 8 {
+		opening.Go(func() {
+			s, err := rivertasks.Open(t.Context(), "sqlite://"+path, rivertasks.Options{})
+			if assert.NoError(t, err) {
+				assert.NoError(t, s.Close())
+			}
+		})
+	}
+	opening.Wait()
+}
+
+func TestTheFileIsItsOwnersAlone(t *testing.T) {
+	path := newPath(t)
+	add(t, open(t, path, rivertasks.Options{}))
+	files, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	require.Greater(t, len(files), 1, "with its log")
+	for _, name := range files {
+		info, err := os.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
+	}
+}
+
+func TestAPathMayHoldAnything(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b?c#d%20&e=ü.db")
+	u := "sqlite://" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(path)
+	s, err := rivertasks.Open(t.Context(), u, rivertasks.Options{})
+	require.NoError(t, err)
+	add(t, s)
+	require.NoError(t, s.Close())
+	assert.FileExists(t, path)
+}
+
+func TestURLsThatNameNoStore(t *testing.T) {
+	for _, url := range []string{
+		"", "tasks.db", "/tmp/tasks.db", "mysql://host/db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path", "sqlite:///folder/",
+		"sqlite:///tmp/x?mode=memory", "sqlite:///no/such/folder/tasks.db", "postgres://u:hush@[::1/db", "postgres://u:hush@host:port/db",
+		"postgres://u:hush@127.0.0.1:1/db", "sqlite://u:hush@/x", "\x7f",
+	} {
+		_, err := rivertasks.Open(t.Context(), url, rivertasks.Options{})
+		require.Error(t, err, url)
+		assert.NotContains(t, err.Error(), "hush")
+	}
+	_, err := rivertasks.Open(t.Context(), "sqlite://"+newPath(t), rivertasks.Options{Workers: -1})
+	require.ErrorContains(t, err, "negative")
+}
