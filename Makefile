@@ -40,9 +40,9 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 2h ./tufupdate ./internal/tufmeta
 
-# The race detector needs a C compiler, the foreign clients Node.
+# The race detector needs a C compiler, the foreign clients Node, and tests of tasks and settings the servers that they start.
 deps:
-	@if ! { command -v gcc && command -v npm; } >/dev/null; then \
+	@if ! { command -v gcc && command -v npm && command -v redis-server && command -v redis-cli && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
 		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev nodejs npm; \
+		apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev nodejs npm postgresql redis-server redis-tools; \
 	fi

@@ -37,6 +37,10 @@ type Dir struct {
 	// read without it. To be set before first use.
 	Shared bool
 
+	// Flat has the files of all apps lie side by side, as <key ID>. Then whoever may declare the keys of one app's roles may declare another's,
+	// and have what they like signed with it: it is only for apps that all have the same owner. To be set before first use.
+	Flat bool
+
 	path string
 }
 
@@ -76,6 +80,9 @@ func (d *Dir) signer(ctx context.Context, req Request) (signature.Signer, error)
 		return nil, fmt.Errorf("%w: it cannot have a file", ErrNoKey)
 	}
 	name := path.Join(req.App, req.KeyID)
+	if d.Flat {
+		name = req.KeyID
+	}
 	s, err := d.load(name, req.Key.Scheme)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(d.path, filepath.FromSlash(name)), err)

@@ -83,6 +83,27 @@ func quotesNothing(t *testing.T, err error, data []byte) {
 	}
 }
 
+func TestAFlatFolderHoldsTheKeysOfAllApps(t *testing.T) {
+	dir := t.TempDir()
+	k := newKey(t, "acme/desktop")
+	data, err := os.ReadFile(write(t, dir, k))
+	require.NoError(t, err)
+	d := newDir(t, dir)
+	d.Flat = true
+	req := k.Request()
+	_, err = d.Signer(t.Context(), req)
+	require.ErrorIs(t, err, keys.ErrNoKey, "it is in the folder of its app")
+	writeFile(t, filepath.Join(dir, req.KeyID), data)
+	for _, app := range []string{"acme/desktop", "globex/desktop"} {
+		req.App = app
+		_, err = d.Signer(t.Context(), req)
+		require.NoError(t, err)
+	}
+	req.App = "../acme"
+	_, err = d.Signer(t.Context(), req)
+	require.ErrorIs(t, err, keys.ErrNoKey)
+}
+
 func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 	k := newKey(t, "acme/desktop")
 	private, ok := k.Private.(ed25519.PrivateKey)

@@ -76,7 +76,7 @@ func (m *Memory) Add(ctx context.Context, t Task) error {
 	if m.live >= m.capacity {
 		return fmt.Errorf("add task %s: %w: %d have not ended", t.ID, ErrFull, m.live)
 	}
-	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now}
+	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now, MaxAttempts: 1}
 	m.tasks[t.ID] = kept
 	m.live++
 	for _, r := range m.runs {

@@ -37,11 +37,12 @@ type Task struct {
 	Roles []string // never empty
 
 	// The rest is the store's and is ignored by Add.
-	State   State
-	Created time.Time // when it was added
-	Updated time.Time // when State last changed
-	Attempt int       // how often it was begun
-	Result  Result    // zero until the task has ended, but for Error: why the last attempt failed
+	State       State
+	Created     time.Time // when it was added
+	Updated     time.Time // when State last changed
+	Attempt     int       // how often it was begun
+	MaxAttempts int       // how often it is begun at most
+	Result      Result    // zero until the task has ended, but for Error: why the last attempt failed
 }
 
 // A Result is what became of a task.

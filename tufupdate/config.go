@@ -1,6 +1,7 @@
 package tufupdate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -62,6 +63,10 @@ type Settings struct {
 	// Validity is how long a new document of a role is valid, by role name; the bins of a delegation go by their name or their prefix.
 	// Roles that are missing go by the repository's x-tuf-on-ci-expiry-period, else DefaultValidity.
 	Validity map[string]time.Duration
+
+	// ValidityOf, if not nil, is asked for the roles that Validity does not name, once a roll; for the bins of a delegation by their prefix. 0
+	// leaves it to the repository. An error fails the roll.
+	ValidityOf func(ctx context.Context, role string) (time.Duration, error)
 }
 
 // A TargetsMode says where the keys of an app's targets role are.
@@ -88,19 +93,40 @@ func DefaultValidity(role string) time.Duration {
 }
 
 // validity returns how long a new document of a role is to be valid.
-func (s Settings) validity(role *tufmeta.Role, binPrefix string, published *tufmeta.Verified) time.Duration {
+func (k *keyring) validity(ctx context.Context, role *tufmeta.Role, binPrefix string, published *tufmeta.Verified) (time.Duration, error) {
 	for _, name := range []string{role.Name, binPrefix} {
-		if v := s.Validity[name]; v > 0 {
-			return v
+		if v := k.settings.Validity[name]; v > 0 {
+			return v, nil
+		}
+	}
+	if k.settings.ValidityOf != nil {
+		v, err := k.validityOf(ctx, cmp.Or(binPrefix, role.Name))
+		if v > 0 || err != nil {
+			return v, err
 		}
 	}
 	if v := role.ExpiryPeriod; v > 0 {
-		return v
+		return v, nil
 	}
 	if v := published.ExpiryPeriod(); v > 0 {
-		return v
+		return v, nil
 	}
-	return DefaultValidity(role.Name)
+	return DefaultValidity(role.Name), nil
+}
+
+// validityOf asks the settings once for each name.
+func (k *keyring) validityOf(ctx context.Context, name string) (time.Duration, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if v, ok := k.validities[name]; ok {
+		return v, nil
+	}
+	v, err := guarded(func() (time.Duration, error) { return k.settings.ValidityOf(ctx, name) })
+	if err != nil {
+		return 0, errorf(k.app, "settings: validity of role "+name, err)
+	}
+	k.validities[name] = v
+	return v, nil
 }
 
 // withDefaults returns a copy with the defaults filled in.

@@ -4,43 +4,74 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/storagetest"
+	"github.com/tufonline/tufonline/tufupdate"
 )
 
 // A writer has created files and died before the timestamp. Their numbers are never used again, and the files stay as they are.
 func TestNumbersOfACrashedWriterAreSkipped(t *testing.T) {
 	for _, left := range []int{1, 2, 3, 100} {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
-			for version := int64(2); version < int64(2+left); version++ {
-				for _, role := range []string{"targets", "snapshot"} {
-					_, err := repo.Store.Create(t.Context(), repo.File(role, version), []byte("left by a crash"))
-					require.NoError(t, err)
-				}
-			}
-			before := files(t, repo)
-			result := roll(t, newUpdater(t, repo, repo.Provider(t)), repo)
-			assert.Greater(t, result.Versions["snapshot"], int64(1+left))
-			if left < 64 {
-				for version := int64(1); version <= result.Versions["targets"]; version++ {
-					assert.NotEmpty(t, repo.Read(t, repo.File("targets", version)), "no number is left out")
-				}
-			}
-			assert.Greater(t, result.Versions["targets"], int64(1+left))
-			require.NoError(t, newClient(t, repo).Refresh())
-			for name, data := range files(t, repo) {
-				if old, ok := before[name]; ok && name != repo.File("timestamp", 0) {
-					assert.Equal(t, old, data, name)
-				}
-			}
+			synctest.Test(t, func(t *testing.T) { passNumbers(t, left) })
 		})
 	}
+}
+
+func passNumbers(t *testing.T, left int) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	for version := int64(2); version < int64(2+left); version++ {
+		for _, role := range []string{"targets", "snapshot"} {
+			_, err := repo.Store.Create(t.Context(), repo.File(role, version), []byte("left by a crash"))
+			require.NoError(t, err)
+		}
+	}
+	before := files(t, repo)
+	result := roll(t, newUpdater(t, repo, repo.Provider(t)), repo)
+	assert.Greater(t, result.Versions["snapshot"], int64(1+left))
+	if left < 64 {
+		for version := int64(1); version <= result.Versions["targets"]; version++ {
+			assert.NotEmpty(t, repo.Read(t, repo.File("targets", version)), "no number is left out")
+		}
+	}
+	assert.Greater(t, result.Versions["targets"], int64(1+left))
+	require.NoError(t, newClient(t, repo).Refresh())
+	for name, data := range files(t, repo) {
+		if old, ok := before[name]; ok && name != repo.File("timestamp", 0) {
+			assert.Equal(t, old, data, name)
+		}
+	}
+}
+
+// Rolls that fail leave a snapshot each, with a number that others then have to pass. However many there were, the next one gets through, and numbers
+// stay within reason.
+func TestAnyNumberOfFailuresIsPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}}}})
+		flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) (f storagetest.Fault) {
+			if c.Write > 0 && strings.Contains(c.Key, "team") {
+				f.Before = errors.New("forbidden")
+			}
+			return f
+		})
+		failing := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = flaky })
+		const failures = 300
+		for range failures {
+			_, err := failing.Roll(t.Context(), repo.App, []string{"team"})
+			require.ErrorContains(t, err, "forbidden")
+		}
+		result := roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "team")
+		assert.Less(t, result.Versions["snapshot"], int64(10*failures))
+		require.NoError(t, newClient(t, repo).Refresh())
+	})
 }
 
 // Without consistent snapshots three files change one after the other. A writer that dies in between leaves clients with a mismatch,

@@ -252,6 +252,73 @@ func TestAFailedRenewalIsTriedAgain(t *testing.T) {
 	})
 }
 
+// Whatever is wrong with one role, the others are renewed.
+func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(t *testing.T, repo *testrepo.Repo)
+		change  func(c *tufupdate.Config)
+	}{
+		"its validity is not known": {change: func(c *tufupdate.Config) {
+			c.Settings = func(context.Context, string) (tufupdate.Settings, error) {
+				return tufupdate.Settings{ValidityOf: func(_ context.Context, role string) (time.Duration, error) {
+					if role == "team" {
+						return 0, errors.New("nonsense")
+					}
+					return 0, nil
+				}}, nil
+			}
+		}},
+		"it cannot be written": {change: func(c *tufupdate.Config) {
+			c.Store = storagetest.NewFlaky(c.Store, func(c storagetest.Call) (f storagetest.Fault) {
+				if c.Write > 0 && strings.Contains(c.Key, "team") {
+					f.Before = errors.New("forbidden")
+				}
+				return f
+			})
+		}},
+		"its file has gone": {prepare: func(t *testing.T, repo *testrepo.Repo) {
+			require.NoError(t, repo.Store.(storage.Deleter).Delete(t.Context(), repo.File("team", 1)))
+		}},
+		"its holders declare an online key for a role below": {prepare: func(t *testing.T, repo *testrepo.Repo) {
+			online := repo.Keys["targets"][0]
+			repo.Upload(t, "team", 2, func(md *metadata.TargetsType) {
+				repo.Declare(t, md, testrepo.Delegation{Name: "child", Paths: []string{"*"}})
+				md.Expires = time.Now().Add(time.Hour)
+				md.Delegations.Keys = map[string]*metadata.Key{online.ID: online.Public}
+				md.Delegations.Roles[0].KeyIDs = []string{online.ID}
+			})
+			child := metadata.Targets(time.Now().Add(time.Hour))
+			_, err := repo.Store.Create(t.Context(), repo.File("child", 1), testrepo.SignWith(t, child, false, online))
+			require.NoError(t, err)
+			roll(t, newUpdater(t, repo, repo.Provider(t, "team")), repo, "snapshot")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				repo := testrepo.New(t, storage.NewMemory(), expiring())
+				offline := []string{}
+				if test.prepare != nil {
+					test.prepare(t, repo)
+					offline = append(offline, "team")
+				}
+				if test.change == nil {
+					test.change = func(*tufupdate.Config) {}
+				}
+				u := newUpdater(t, repo, repo.Provider(t, offline...), renewing(tufupdate.Renew{}), test.change)
+				defer run(t, u)()
+				for range 10 {
+					time.Sleep(day)
+					status, err := newUpdater(t, repo, repo.Provider(t)).Status(t.Context(), repo.App)
+					require.NoError(t, err)
+					for _, role := range status.Roles[:4] {
+						require.Positive(t, *role.ExpiresIn, role.Role)
+					}
+				}
+			})
+		})
+	}
+}
+
 // What is published counts, not what is remembered: others roll, rotate keys, and may take things back.
 func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

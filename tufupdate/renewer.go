@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,10 +41,10 @@ type attention struct {
 	timestamp storage.Version // what it was when the app was looked at
 	root      int64           // its version then
 	due       time.Time       // when the first role is to be renewed
+	problem   string          // what was wrong then; empty: nothing
 
-	failures int       // in a row
-	after    time.Time // when it is looked at again after a failure
-	attempts int       // tasks for what is published now that have failed
+	failures int       // to look at it, in a row
+	after    time.Time // when that is tried again
 }
 
 const (
@@ -168,19 +169,12 @@ func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) 
 		}
 		seen[app] = true
 		group.Go(func() error {
-			if a := known[app]; time.Now().Before(a.after) {
+			a := known[app]
+			if r.visitOne(ctx, app, a) {
+				addedNow.Add(1)
+			}
+			if a.failures > 0 || a.problem != "" {
 				failedNow.Add(1)
-			} else if yes, err := guarded(func() (bool, error) { return r.app(ctx, app, a) }); err != nil {
-				failedNow.Add(1)
-				a.fail(r.renew.Every)
-				if ctx.Err() == nil {
-					r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", err, "again", a.after)
-				}
-			} else {
-				a.failures = 0
-				if yes {
-					addedNow.Add(1)
-				}
 			}
 			return nil
 		})
@@ -189,25 +183,56 @@ func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) 
 	return int(addedNow.Load()), int(failedNow.Load())
 }
 
-// fail has an app left alone for a while, longer each time.
-func (a *attention) fail(every time.Duration) {
-	pause := min(every<<min(a.failures, 10), max(longestPause, every))
-	a.failures++
-	a.after = time.Now().Add(pause - every/2) // so that a round is not missed by a hair
+// visitOne looks at one app, unless that has failed and it is too early to try again, and reports whether it has added a task.
+func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added bool) {
+	if time.Now().Before(a.after) {
+		return false
+	}
+	problem := error(nil)
+	added, err := guarded(func() (added bool, err error) {
+		added, problem, err = r.look(ctx, app, a)
+		return added, err
+	})
+	if ctx.Err() != nil {
+		return added
+	}
+	if err != nil {
+		pause := min(r.renew.Every<<min(a.failures, 10), max(longestPause, r.renew.Every))
+		a.failures++
+		a.after = time.Now().Add(pause - r.renew.Every/2) // so that a round is not missed by a hair
+		r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", err, "again", a.after)
+		return added
+	}
+	a.failures = 0
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+	}
+	if text != "" && text != a.problem { // once
+		r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", problem)
+	}
+	a.problem = text
+	return added
 }
 
-// app looks at one app, and adds a task if something is due. It reports whether it did.
-func (r *renewer) app(ctx context.Context, app string, a *attention) (added bool, err error) {
+// look looks at one app, and adds a task if something is due. problem is what is wrong with it although it could be looked at.
+func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
 	if err := CheckApp(app); err != nil {
-		return false, err
+		return false, nil, err
 	}
 	same, err := r.unchanged(ctx, app, a)
-	if err != nil || same && time.Now().Before(a.due) {
-		return false, err
+	if err != nil {
+		return false, nil, err
+	}
+	if same && time.Now().Before(a.due) {
+		if a.problem != "" {
+			problem = errors.New(a.problem)
+		}
+		return false, problem, nil
 	}
 	settings, err := r.u.settings(ctx, app)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of what was read ahead in vain
@@ -215,29 +240,25 @@ func (r *renewer) app(ctx context.Context, app string, a *attention) (added bool
 	view.trusting, view.listedOnly = false, true // what is published counts
 	s, p, err := r.u.survey(ctx, view, settings)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	if p.timestamp == nil {
-		return false, s.broken
+		return false, nil, s.broken
 	}
 	r.u.cache.add(app, &state{roots: p.roots, files: view.files()})
 	for _, warning := range s.status.Warnings {
 		r.u.log.WarnContext(ctx, "renewal: "+warning, "app", app)
 	}
-	if a.timestamp != p.timestamp.file.version {
-		a.attempts = 0
+	roles, due := s.due(ctx, r.lead(app))
+	a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
+	switch {
+	case len(roles) == 0:
+		return false, s.broken, nil
+	case !time.Now().Before(p.root().Expires()):
+		return false, errorf(app, "roles are due", ErrRootExpired), nil
 	}
-	a.timestamp, a.root = p.timestamp.file.version, p.root().Version()
-	roles, due := s.due(r.lead(app))
-	a.due = due
-	if len(roles) == 0 {
-		return false, s.broken
-	}
-	if !time.Now().Before(p.root().Expires()) {
-		return false, errorf(app, "roles are due and", ErrRootExpired)
-	}
-	added, err = r.add(ctx, app, sha256.Sum256(p.timestamp.Bytes()), roles, a)
-	return added, errors.Join(err, s.broken)
+	added, problem = r.add(ctx, app, sha256.Sum256(p.timestamp.Bytes()), roles)
+	return added, errors.Join(problem, s.broken), nil
 }
 
 // unchanged reports whether an app's timestamp and root are those that were looked at before.
@@ -283,30 +304,55 @@ func renewals() uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/tufonline/tufonline#renewal"))
 }
 
-// add adds a task, unless there is one: its ID follows from the timestamp that is published, and from how many tasks have failed to replace it,
-// with longer and longer pauses. So all replicas with one task store agree on it.
-func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string, a *attention) (bool, error) {
-	for {
-		id := uuid.NewSHA1(renewals(), fmt.Appendf(nil, "%s %x %d", app, published, a.attempts)).String()
-		err := r.u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles})
-		if err == nil {
-			r.u.log.InfoContext(ctx, "renewal: task added", "app", app, "task", id, "roles", roles)
-			return true, nil
-		}
-		if !errors.Is(err, tasks.ErrExists) {
-			return false, errorf(app, "adding a task", err)
-		}
-		task, err := r.u.config.Tasks.Get(ctx, id)
-		if err != nil {
-			return false, errorf(app, "looking for the task "+id, err)
-		}
-		if task.State != tasks.StateFailure {
-			return false, nil
-		}
-		pause := min(firstPauseOfTasks<<min(a.attempts, 10), longestPause)
-		if time.Now().Before(task.Updated.Add(pause)) {
-			return false, errorf(app, "task "+id, errors.New(task.Result.Error))
-		}
-		a.attempts++
+// add adds a task for roles that are due, unless there is one: its ID follows from the timestamp that is published, so all replicas with one
+// task store agree on it. If it has failed, delegated roles go by themselves: whatever may be wrong with them, the others are renewed.
+func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string) (added bool, problem error) {
+	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", published), roles)
+	if err != nil || failed == nil {
+		return added, err
 	}
+	top := slices.DeleteFunc(slices.Clone(roles), isDelegated)
+	delegated := slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return !isDelegated(role) })
+	for what, roles := range map[string][]string{"top": top, "delegated": delegated} {
+		if len(roles) > 0 {
+			addedNow, err := r.addAgain(ctx, app, fmt.Sprintf("%x %s", published, what), roles)
+			added, problem = added || addedNow, errors.Join(problem, err)
+		}
+	}
+	return added, problem
+}
+
+// addAgain adds a task, and another one each time that it has failed, after longer and longer pauses.
+func (r *renewer) addAgain(ctx context.Context, app, series string, roles []string) (added bool, problem error) {
+	for try := 0; ; try++ {
+		added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%s %d", series, try), roles)
+		if err != nil || failed == nil {
+			return added, err
+		}
+		pause := min(firstPauseOfTasks<<min(try, 10), longestPause)
+		if time.Now().Before(failed.Updated.Add(pause)) {
+			return false, errorf(app, "task "+failed.ID, errors.New(failed.Result.Error))
+		}
+	}
+}
+
+// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if it has failed.
+func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task, err error) {
+	id := uuid.NewSHA1(renewals(), []byte(app+" "+series)).String()
+	err = r.u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles})
+	if err == nil {
+		r.u.log.InfoContext(ctx, "renewal: task added", "app", app, "task", id, "roles", roles)
+		return true, nil, nil
+	}
+	if !errors.Is(err, tasks.ErrExists) {
+		return false, nil, errorf(app, "adding a task", err)
+	}
+	task, err := r.u.config.Tasks.Get(ctx, id)
+	if err != nil {
+		return false, nil, errorf(app, "looking for the task "+id, err)
+	}
+	if task.State != tasks.StateFailure {
+		return false, nil, nil
+	}
+	return false, &task, nil
 }

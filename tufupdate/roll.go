@@ -35,12 +35,13 @@ type roll struct {
 	committed  string           // the key of a timestamp that an attempt has written, only to find that it had to begin again
 }
 
-// pass notes that a version number is taken. The next attempt goes one further, the one after that two, then four: what a crash left, or
-// somebody put there, does not hold a roll up for long.
+// pass notes that a version number is taken. The next attempt goes one further, the one after that up to two, then up to four: what a crash
+// left, or somebody put there, does not hold a roll up for long. How far is left to chance, or a roll would meet again whatever others left that
+// went the same way.
 func (r *roll) pass(role string, version int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.taken[role] = version - 1 + 1<<min(r.steps[role], 30)
+	r.taken[role] = version + rand.Int64N(1<<min(r.steps[role], 30))
 	r.steps[role]++
 }
 
@@ -246,11 +247,15 @@ func (r *roll) signNext(ctx context.Context, p *published, role *tufmeta.Role, b
 	if err != nil {
 		return nil, err
 	}
+	validity, err := r.keys.validity(ctx, role, bins, d.Verified)
+	if err != nil {
+		return nil, err
+	}
 	version := max(d.Version(), above, r.taken[role.Name]) + 1
 	what := fmt.Sprintf("signing role %s version %d", role.Name, version)
 	draft, err := d.Next(tufmeta.Change{
 		Version: version,
-		Expires: time.Now().Add(r.keys.settings.validity(role, bins, d.Verified)),
+		Expires: time.Now().Add(validity),
 		List:    list,
 		Pin:     pin,
 	})

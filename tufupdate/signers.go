@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/sigstore/sigstore/pkg/signature"
 
@@ -19,8 +20,9 @@ type keyring struct {
 	app      string
 	settings Settings
 
-	mu   sync.Mutex
-	sets map[string]*keySet
+	mu         sync.Mutex
+	sets       map[string]*keySet
+	validities map[string]time.Duration // that the settings were asked for
 }
 
 // A keySet is those of a role's keys that the provider holds.
@@ -30,7 +32,7 @@ type keySet struct {
 }
 
 func (u *Updater) keyring(app string, settings Settings) *keyring {
-	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{}}
+	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{}, validities: map[string]time.Duration{}}
 }
 
 // held returns those of a role's keys that the provider holds. A provider may tell roles apart, but not the bins of a delegation, whose prefix

@@ -78,28 +78,27 @@ type survey struct {
 
 // An onlineRole is one that can be signed.
 type onlineRole struct {
-	name     string // bins go by their prefix
-	expires  time.Time
-	validity time.Duration // of the next document
-	rotated  bool
+	role *tufmeta.Role
+	bins string
+	doc  *document
 }
 
 // roles surveys the roles from the top down, as far as they can be trusted.
 func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
-	if err := s.add(ctx, p.root().Roles[tufmeta.Root], "", &document{Verified: p.root().Verified}, nil); err != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Root], &document{Verified: p.root().Verified}, nil); err != nil {
 		return err
 	}
 	problem, err := untrusted(u.loadTimestamp(ctx, p))
 	if err != nil {
 		return err
 	}
-	if err := s.add(ctx, p.root().Roles[tufmeta.Timestamp], "", p.timestamp, problem); err != nil || problem != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Timestamp], p.timestamp, problem); err != nil || problem != nil {
 		return err
 	}
 	if problem, err = untrusted(u.loadSnapshot(ctx, p)); err != nil {
 		return err
 	}
-	if err := s.add(ctx, p.root().Roles[tufmeta.Snapshot], "", p.snapshot, problem); err != nil || problem != nil {
+	if err := s.add(ctx, p.root().Roles[tufmeta.Snapshot], p.snapshot, problem); err != nil || problem != nil {
 		return err
 	}
 	t := newTree(p, s.ring, nil)
@@ -110,7 +109,7 @@ func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
 	nodes := t.all()
 	slices.SortFunc(nodes[1:], func(a, b *node) int { return strings.Compare(a.role.Name, b.role.Name) })
 	for _, n := range nodes {
-		if err := s.addNode(ctx, n); err != nil {
+		if err := s.addNode(ctx, t, n); err != nil {
 			return err
 		}
 	}
@@ -118,19 +117,27 @@ func (s *survey) roles(ctx context.Context, u *Updater, p *published) error {
 }
 
 // addNode adds a targets role as it is listed.
-func (s *survey) addNode(ctx context.Context, n *node) error {
+func (s *survey) addNode(ctx context.Context, t *tree, n *node) error {
 	var listed *document
 	if len(n.candidates) > 0 && n.candidates[0].Version() == n.listed && n.problem == nil {
 		listed = n.candidates[0]
 	}
-	return s.add(ctx, n.role, n.prefix(), listed, n.problem)
+	return s.addRole(ctx, n.role, n.prefix(), listed, n.problem, t.entitled(ctx, n))
 }
 
-// add adds a role with its document, nil if that could not be read, and what is wrong with it.
-func (s *survey) add(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem error) error {
+// add adds a top-level role.
+func (s *survey) add(ctx context.Context, role *tufmeta.Role, d *document, problem error) error {
+	return s.addRole(ctx, role, "", d, problem, nil)
+}
+
+// addRole adds a role with its document, nil if that could not be read, and what is wrong with it. refused is why it is not signed with the keys
+// that are at hand.
+func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem, refused error) error {
 	r := RoleStatus{Role: role.Name}
 	signers, err := s.ring.online(ctx, role, bins)
 	switch {
+	case err == nil && refused != nil:
+		s.status.Warnings = append(s.status.Warnings, refused.Error())
 	case err == nil:
 		r.Online = true
 	case !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrTargetsOffline):
@@ -161,11 +168,11 @@ func (s *survey) add(ctx context.Context, role *tufmeta.Role, bins string, d *do
 
 // expiry notes when a role has to be signed: by a warning if that is up to people.
 func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document) {
-	name := cmp.Or(bins, r.Role)
 	if r.Online {
-		s.online = append(s.online, onlineRole{name, r.Expires, s.ring.settings.validity(role, bins, d.Verified), d.rotated})
+		s.online = append(s.online, onlineRole{role, bins, d})
 		return
 	}
+	name := cmp.Or(bins, r.Role)
 	if left := r.Expires.Sub(s.now); left <= s.warn && !s.warned[name] {
 		verb := "expires"
 		if left <= 0 {
@@ -181,15 +188,21 @@ func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *docume
 	}
 }
 
-// due returns the online roles that are to be renewed, given how long before they expire, and when the first of all is to be.
-func (s *survey) due(lead func(validity time.Duration) time.Duration) (roles []string, first time.Time) {
-	for _, role := range s.online {
-		at := role.expires.Add(-lead(role.validity))
-		if role.rotated {
+// due returns the online roles that are to be renewed, bins by their prefix, given how long before they expire, and when the first of all is to be.
+// A role of which it is not known how long it is to be valid is something that is wrong, and nothing for the others.
+func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string, first time.Time) {
+	for _, o := range s.online {
+		validity, err := s.ring.validity(ctx, o.role, o.bins, o.doc.Verified)
+		if err != nil {
+			s.broken = cmp.Or(s.broken, err)
+			continue
+		}
+		at := o.doc.Expires().Add(-lead(validity))
+		if o.doc.rotated {
 			at = s.now // clients do not accept what the replaced keys have signed
 		}
-		if !at.After(s.now) && !slices.Contains(roles, role.name) {
-			roles = append(roles, role.name)
+		if name := cmp.Or(o.bins, o.role.Name); !at.After(s.now) && !slices.Contains(roles, name) {
+			roles = append(roles, name)
 		}
 		if first.IsZero() || at.Before(first) {
 			first = at

@@ -3,6 +3,8 @@ package tufupdate_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -149,6 +151,35 @@ func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What settings do not know beforehand they are asked for, once a roll, bins by their prefix.
+func TestSettingsAreAskedForTheValidityOfOtherRoles(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 2, ExpiryPeriod: 5})
+	var asked []string
+	var down error
+	u := newUpdater(t, repo, repo.Provider(t), settings(tufupdate.Settings{
+		Validity: map[string]time.Duration{"timestamp": time.Hour},
+		ValidityOf: func(_ context.Context, role string) (time.Duration, error) {
+			asked = append(asked, role) // one after the other
+			return map[string]time.Duration{"bin": 2 * time.Hour, "timestamp": 9 * time.Hour}[role], down
+		},
+	}))
+	roll(t, u, repo, "bin")
+	assert.ElementsMatch(t, []string{"bin", "snapshot"}, asked)
+	roles, _ := status(t, u, repo)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), roles["timestamp"].Expires, time.Minute)
+	assert.WithinDuration(t, time.Now().Add(5*24*time.Hour), roles["snapshot"].Expires, time.Minute, "left to the repository")
+	for i := range 4 {
+		assert.WithinDuration(t, time.Now().Add(2*time.Hour), roles[fmt.Sprintf("bin-%d", i)].Expires, time.Minute)
+	}
+
+	down = errors.New("no answer")
+	before := files(t, repo)
+	_, err := u.Roll(t.Context(), repo.App, []string{"bin"})
+	require.ErrorIs(t, err, down)
+	assert.ErrorContains(t, err, "validity of role bin")
+	assert.Equal(t, before, files(t, repo))
 }
 
 func logTo(w io.Writer) func(*tufupdate.Config) {

@@ -58,15 +58,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			return fmt.Errorf("making the demo's repository: %w", err)
 		}
 	}
-	work, closer, err := openTasks(ctx, o, log)
+	work, workCloser, err := openTasks(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, workCloser.Close()) }()
+	updater, closer, err := newUpdater(o, store, work, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	updater, err := newUpdater(o, store, work, log)
-	if err != nil {
-		return err
-	}
 	server, err := newServer(ctx, o, updater, store, log)
 	if err != nil {
 		return err
@@ -113,10 +114,10 @@ func closeStore(store storage.Store) error {
 	return nil
 }
 
-func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, error) {
+func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, io.Closer, error) {
 	provider, err := keys.NewDir(o.keys)
 	if err != nil {
-		return nil, fmt.Errorf("opening the keys: %w", err)
+		return nil, nil, fmt.Errorf("opening the keys: %w", err)
 	}
 	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, RollTimeout: o.rollTimeout, Logger: log}
 	if !o.renew.off {
@@ -125,14 +126,22 @@ func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logg
 	if o.roots != "" {
 		roots, err := openRoots(o.roots)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		config.Roots = roots.root
 		if config.Renew != nil {
 			config.Renew.Apps = roots.apps
 		}
 	}
-	return tufupdate.New(config)
+	closer, err := withFaynosync(o, &config, provider)
+	if err != nil {
+		return nil, nil, err
+	}
+	updater, err := tufupdate.New(config)
+	if err != nil {
+		return nil, nil, errors.Join(err, closer.Close())
+	}
+	return updater, closer, nil
 }
 
 func newServer(

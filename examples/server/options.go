@@ -28,6 +28,9 @@ type options struct {
 
 	rollTimeout time.Duration
 
+	faynosync string // URL of its Redis
+	mirror    bool
+
 	token refserver.TokenConfig
 }
 
@@ -57,6 +60,9 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0, "how many `requests` a second that makes of the store at most; 0: as many as it answers")
 	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute, "the `time` that an update of an app may take; a durable task that takes longer "+
 		"counts as lost with its worker, and is begun again")
+	fs.StringVar(&o.faynosync, "faynosync", "", "`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0: apps are as that says, "+
+		"and -keys is its folder, of all apps together")
+	fs.BoolVar(&o.mirror, "mirror-tasks", false, "with -faynosync, show tasks in its Redis too")
 	fs.StringVar(&o.token.JWKS, "jwks", "", "`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
 	fs.StringVar(&o.token.Algorithm, "jwt-alg", "", "the `algorithm` of tokens (default HS256 with a secret, RS256 with -jwks)")
 	fs.StringVar(&o.token.Issuer, "jwt-issuer", "", "`issuer` that tokens have to name")
@@ -77,6 +83,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	switch {
 	case !o.work && o.tasks == memTasks:
 		return options{}, errors.New("-work=false with tasks in memory: nobody would ever work them")
+	case o.mirror && o.faynosync == "":
+		return options{}, errors.New("-mirror-tasks without -faynosync: there is no Redis")
 	case o.rollTimeout <= 0:
 		return options{}, errors.New("-roll-timeout is not positive")
 	case o.store == "":

@@ -3,18 +3,13 @@ package refserver
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/tufonline/tufonline/internal/taskresult"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
-
-// isoTime is ISO 8601 with microseconds and a numeric offset, for UTC too.
-const isoTime = "2006-01-02T15:04:05.000000-07:00"
-
-func iso(t time.Time) string { return t.UTC().Format(isoTime) }
 
 // A success is the body of every answer of the API that is not a refusal.
 type success[T any] struct {
@@ -67,32 +62,16 @@ func (s *Server) forceOnline(w *response, r *http.Request) error {
 	}
 	w.task = task.ID
 	writeJSON(w, http.StatusOK, success[acceptance]{
-		Data:    acceptance{TaskID: task.ID, LastUpdate: iso(task.Created)},
+		Data:    acceptance{TaskID: task.ID, LastUpdate: taskresult.Time(task.Created)},
 		Message: "Force online metadata update accepted.",
 	})
 	return nil
 }
 
 type taskData struct {
-	TaskID string      `json:"task_id"`
-	State  tasks.State `json:"state"`
-	Result *taskResult `json:"result,omitempty"` // nil until the task has ended, or an attempt at it has failed
-}
-
-type taskResult struct {
-	Message    string      `json:"message"`
-	Status     bool        `json:"status"` // true on success
-	Task       string      `json:"task"`
-	LastUpdate string      `json:"last_update"`
-	Error      string      `json:"error,omitempty"`
-	Details    taskDetails `json:"details"`
-}
-
-type taskDetails struct {
-	UpdatedRoles []string         `json:"updated_roles"`
-	Versions     map[string]int64 `json:"versions"`
-	Warnings     []string         `json:"warnings,omitempty"`
-	Attempt      int              `json:"attempt,omitempty"` // the last one, from 1
+	TaskID string             `json:"task_id"`
+	State  tasks.State        `json:"state"`
+	Result *taskresult.Result `json:"result,omitempty"` // nil until the task has ended, or an attempt at it has failed
 }
 
 // taskState says how far a task is and what became of it. That a task belongs to another owner is answered as if there were none.
@@ -123,40 +102,10 @@ func (s *Server) taskState(w *response, r *http.Request) error {
 		return notFound
 	}
 	writeJSON(w, http.StatusOK, success[taskData]{
-		Data:    taskData{TaskID: task.ID, State: task.State, Result: resultOf(task)},
+		Data:    taskData{TaskID: task.ID, State: task.State, Result: taskresult.Of(task)},
 		Message: "Task state.",
 	})
 	return nil
-}
-
-// resultOf returns what became of a task, nil if there is nothing to say yet.
-func resultOf(task tasks.Task) *taskResult {
-	if !task.State.Ended() && task.Result.Error == "" {
-		return nil
-	}
-	result := &taskResult{
-		Message:    "Online metadata updated.",
-		Status:     task.State == tasks.StateSuccess,
-		Task:       "force_online_metadata_update",
-		LastUpdate: iso(task.Updated),
-		Error:      task.Result.Error,
-		Details:    taskDetails{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings, Attempt: task.Attempt},
-	}
-	switch task.State {
-	case tasks.StateFailure:
-		result.Message = "Online metadata update failed."
-	case tasks.StatePending:
-		result.Message = "Online metadata update failed and will be tried again."
-	case tasks.StateStarted:
-		result.Message = "Online metadata update failed and is tried again."
-	}
-	if result.Details.UpdatedRoles == nil {
-		result.Details.UpdatedRoles = []string{}
-	}
-	if result.Details.Versions == nil {
-		result.Details.Versions = map[string]int64{}
-	}
-	return result
 }
 
 // repositoryStatus says what an app's published repository looks like.

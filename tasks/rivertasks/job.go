@@ -59,7 +59,8 @@ func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 		return tasks.Task{}, fmt.Errorf("reading job %d: %w", row.ID, err)
 	}
 	t := tasks.Task{
-		ID: args.ID, App: args.App, Roles: args.Roles, State: s, Created: row.CreatedAt, Updated: updated(row), Attempt: row.Attempt,
+		ID: args.ID, App: args.App, Roles: args.Roles,
+		State: s, Created: row.CreatedAt, Updated: updated(row), Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
 	}
 	var last outcome
 	if output := row.Output(); output != nil {

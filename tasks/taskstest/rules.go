@@ -39,6 +39,8 @@ func pending(t testing.TB, h Harness) {
 	assert.Equal(t, tasks.StatePending, got.State)
 	assert.Equal(t, tasks.Result{}, got.Result)
 	assert.Zero(t, got.Attempt)
+	assert.Equal(t, h.Retries, got.MaxAttempts > 1, "begun at most: %d", got.MaxAttempts)
+	assert.Positive(t, got.MaxAttempts)
 	assert.True(t, got.Created.After(time.Unix(2, 0)), "created when it was added: %v", got.Created)
 	assert.True(t, got.Updated.Equal(got.Created), "not updated since: %v", got.Updated)
 }

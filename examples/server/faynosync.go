@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+	"io"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/tufonline/tufonline/compat/faynosync"
+	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// withFaynosync has the updater do as a faynoSync installation says, and returns what closes the connections to its Redis.
+func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.Closer, error) {
+	if o.faynosync == "" {
+		return io.NopCloser(nil), nil
+	}
+	where, err := redis.ParseURL(o.faynosync)
+	if err != nil {
+		return nil, errors.New("-faynosync is not a URL of a Redis (it is not shown, since it may hold a password)")
+	}
+	client := redis.NewClient(where)
+	config.Settings = faynosync.Settings(client)
+	provider.Flat = true
+	if o.mirror {
+		config.Tasks = faynosync.NewMirror(config.Tasks, client, config.Logger)
+	}
+	return client, nil
+}
