@@ -5,7 +5,9 @@
 //
 //   - [github.com/tufonline/tufonline/storage]: where the files lie. In memory, any gocloud bucket, a directory, Amazon S3.
 //   - [github.com/tufonline/tufonline/keys]: who signs. In memory, a folder of key files, any KMS through sigstore's Signer.
-//   - [github.com/tufonline/tufonline/tasks]: accepted work and what became of it.
+//   - [github.com/tufonline/tufonline/tasks]: accepted work and what became of it. In memory, SQLite, Postgres.
+//
+// Package compat/faynosync fits it to the installations of another system.
 //
 // The programs under examples show it: embed is the library in one screen, server offers it over HTTP, initrepo makes a
 // repository for an app that has none.

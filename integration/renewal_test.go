@@ -149,7 +149,8 @@ func TestServersOutliveTheirDatabase(t *testing.T) {
 	for i, id := range accepted {
 		replicas[i%2].await(t, id, rescued)
 	}
-	t.Logf("the database was away for %v: %d requests refused, %d accepted before and after, all done; %d polls by clients", away, refused, len(accepted), stop())
+	t.Logf("the database was away for %v: %d requests refused, %d accepted before and after, all done; %d polls by clients",
+		away, refused, len(accepted), stop())
 	for _, r := range replicas {
 		r.stop(t)
 	}

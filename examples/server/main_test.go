@@ -42,6 +42,10 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"no flags", nil, environment, "-store is missing"},
 		{"no keys", []string{"-store", "mem://"}, environment, "-keys is missing"},
 		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x"}, nothing, secretEnv},
+		{"nobody to work tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment, "nobody would ever work them"},
+		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment, "there is no Redis"},
+		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
+		{"no renewal for the demo", []string{"-demo", "-no-renew"}, nothing, "-no-renew cannot be combined with -demo"},
 		{"unknown flag", []string{"-nope"}, environment, "nope"},
 		{"an argument", []string{"-demo", "x"}, environment, `unexpected argument "x"`},
 		{"keys of its own for the demo", []string{"-demo", "-keys", "x"}, nothing, "-keys cannot be combined with -demo"},
@@ -66,11 +70,17 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 		{"no folder of roots", []string{"-store", "mem://", "-keys", keys, "-roots", filepath.Join(keys, "x")}, "trusted roots"},
 		{"no key set", []string{"-store", "mem://", "-keys", keys, "-jwks", filepath.Join(keys, "x")}, "JWKS"},
 		{"algorithm none", []string{"-store", "mem://", "-keys", keys, "-jwt-alg", "none"}, `"none"`},
+		{"unknown task store", []string{"-store", "mem://", "-keys", keys, "-tasks", "redis://x"}, "task store redis: unknown scheme"},
+		{"no folder for tasks", []string{"-store", "mem://", "-keys", keys, "-tasks", "sqlite:///no/such/folder/x.db"}, "no/such/folder"},
+		{"no database", []string{"-store", "mem://", "-keys", keys, "-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "task store postgres"},
+		{"no Redis URL", []string{"-store", "mem://", "-keys", keys, "-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
+		{"renewal back in time", []string{"-store", "mem://", "-keys", keys, "-renew-every", "-1s"}, "Every"},
 		{"no such address", []string{"-store", "mem://", "-keys", keys, "-listen", "127.0.0.1:no"}, "listen"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := run(t.Context(), tc.args, environment, io.Discard, io.Discard)
 			require.ErrorContains(t, err, tc.want)
+			assert.NotContains(t, err.Error(), "hush")
 		})
 	}
 }
