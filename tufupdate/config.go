@@ -40,7 +40,7 @@ type Config struct {
 	// WarnExpiry is how long before a root or an offline role expires Status, and the rounds of Renew, warn. 0: thirty days.
 	WarnExpiry time.Duration
 
-	// RollTimeout bounds one roll. 0: ten minutes.
+	// RollTimeout bounds one roll, and one look of Renew at an app. 0: ten minutes.
 	RollTimeout time.Duration
 
 	// CacheSize bounds, in bytes, what is remembered of apps so that the next roll need not read it again: about the size of their files, or

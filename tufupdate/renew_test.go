@@ -183,20 +183,28 @@ func TestAnAppThatFailsHoldsUpNoOther(t *testing.T) {
 		flaky := storagetest.NewFlaky(store, func(c storagetest.Call) storagetest.Fault {
 			return storagetest.Fault{Hang: strings.HasPrefix(c.Key, hanging.App)}
 		})
-		repos := []*testrepo.Repo{hanging, tampered, good}
+		o.App = "acme/undecided"
+		undecided := testrepo.New(t, store, o)
+		repos := []*testrepo.Repo{hanging, tampered, undecided, good}
 		var log records
 		u := newUpdater(t, good, nil, renewing(tufupdate.Renew{Apps: appsOf(repos), Every: time.Minute}), func(c *tufupdate.Config) {
 			c.Store, c.Keys, c.Logger, c.RollTimeout = flaky, providers(t, repos), slog.New(&log), 10*time.Second
+			c.Settings = func(ctx context.Context, app string) (tufupdate.Settings, error) {
+				if app == undecided.App {
+					<-ctx.Done()
+				}
+				return tufupdate.Settings{}, ctx.Err()
+			}
 		})
 		defer run(t, u)()
 		time.Sleep(day)
 		noneExpired(t, good)
 		last, err := u.Renewal()
 		require.NoError(t, err)
-		assert.Equal(t, 2, last.Failed)
+		assert.Equal(t, 3, last.Failed)
 		failed := log.count("renewal failed")
-		assert.Less(t, failed, 2*(10+24), "not in every one of 1,440 rounds")
-		assert.Greater(t, failed, 2*20, "but again and again")
+		assert.Less(t, failed, 3*(10+24), "not in every one of 1,440 rounds")
+		assert.Greater(t, failed, 3*20, "but again and again")
 	})
 }
 

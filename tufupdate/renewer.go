@@ -190,6 +190,9 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 	}
 	problem := error(nil)
 	added, err := guarded(func() (added bool, err error) {
+		late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+		ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+		defer cancel()
 		added, problem, err = r.look(ctx, app, a)
 		return added, err
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -413,6 +414,38 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			},
 			"work that hangs holds up no other",
 		},
+		{
+			"does not count attempts",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				got.Attempt = 0
+				return got, err
+			}),
+			"work that fails ends its task with the reason",
+		},
+		{
+			"tries again what cannot succeed",
+			func(_ testing.TB, s tasks.Store) tasks.Store {
+				var attempts sync.Map
+				return liar{Store: s, run: func(ctx context.Context, w work) error {
+					return s.Run(ctx, func(ctx context.Context, t tasks.Task) (tasks.Result, error) {
+						result, err := w(ctx, t)
+						if err != nil {
+							attempts.Store(t.ID, 2)
+							result, err = w(ctx, t)
+						}
+						return result, err
+					})
+				}, get: func(ctx context.Context, id string) (tasks.Task, error) {
+					got, err := s.Get(ctx, id)
+					if n, ok := attempts.Load(id); ok {
+						got.Attempt = n.(int)
+					}
+					return got, err
+				}}
+			},
+			"work that fails ends its task with the reason",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := slices.IndexFunc(rules(), func(r rule) bool { return r.name == c.broken })
@@ -425,6 +458,15 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}}), "it notices")
 		})
 	}
+}
+
+// A store that tries each task once does not pass for one that tries again.
+func TestSuiteRefusesAStoreThatDoesNotTryAgain(t *testing.T) {
+	at := slices.IndexFunc(rules(), func(r rule) bool { return strings.HasPrefix(r.name, "work that fails for now") })
+	h := honest()
+	require.False(t, breaks(t, rules()[at], h))
+	h.Retries = true
+	assert.True(t, breaks(t, rules()[at], h))
 }
 
 // breaks reports whether a store breaks a rule. Its clock jumps ahead whenever all wait, so that patience costs nothing.
