@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,9 +26,11 @@ import (
 
 	"github.com/tufonline/tufonline/compat/faynosync"
 	"github.com/tufonline/tufonline/integration/redisserver"
+	"github.com/tufonline/tufonline/integration/s3server"
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks"
 	"github.com/tufonline/tufonline/tasks/taskstest"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -35,18 +38,26 @@ import (
 // An installation is a faynoSync installation, as far as it matters: a bucket, a folder of keys, and a Redis.
 type installation struct {
 	repo   *testrepo.Repo
-	bucket string // folder
+	bucket string // folder, unless the bucket is elsewhere
+	store  string // URL of what is under tuf_metadata in the bucket
 	keys   string // folder
 	redis  *redis.Client
-	url    string // of redis
 }
 
 // newInstallation makes one with the app acme/desktop, which is bootstrapped.
-func newInstallation(t *testing.T, client *redis.Client, url string) *installation {
+func newInstallation(t *testing.T, client *redis.Client) *installation {
 	t.Helper()
-	dir := t.TempDir()
-	in := &installation{bucket: filepath.Join(dir, "bucket"), keys: filepath.Join(dir, "keys"), redis: client, url: url}
-	in.repo = testrepo.New(t, open(t, in.store()), testrepo.Options{
+	bucket := filepath.Join(t.TempDir(), "bucket")
+	in := newInstallationIn(t, client, "file://"+bucket+"/tuf_metadata?create_dir=true")
+	in.bucket = bucket
+	return in
+}
+
+// newInstallationIn makes one whose metadata is in a store.
+func newInstallationIn(t *testing.T, client *redis.Client, store string) *installation {
+	t.Helper()
+	in := &installation{store: store, keys: filepath.Join(t.TempDir(), "keys"), redis: client}
+	in.repo = testrepo.New(t, open(t, in.store), testrepo.Options{
 		App: "acme/desktop", Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}}},
 	})
 	require.NoError(t, os.Mkdir(in.keys, 0o700))
@@ -67,11 +78,6 @@ func newInstallation(t *testing.T, client *redis.Client, url string) *installati
 	return in
 }
 
-// store returns the URL of the folder of all metadata.
-func (in *installation) store() string {
-	return "file://" + in.bucket + "/tuf_metadata?create_dir=true"
-}
-
 // set sets a key until the test ends.
 func (in *installation) set(t *testing.T, key, value string) {
 	t.Helper()
@@ -85,7 +91,7 @@ func (in *installation) updater(t *testing.T) *tufupdate.Updater {
 	require.NoError(t, err)
 	provider.Flat = true
 	u, err := tufupdate.New(tufupdate.Config{
-		Store: open(t, in.store()), Keys: provider, Settings: faynosync.Settings(in.redis), Logger: slog.New(slog.DiscardHandler),
+		Store: open(t, in.store), Keys: provider, Settings: faynosync.Settings(in.redis), Logger: slog.New(slog.DiscardHandler),
 		Roots: func(context.Context, string) ([]byte, error) { return in.repo.Root, nil },
 	})
 	require.NoError(t, err)
@@ -98,7 +104,7 @@ func (in *installation) refresh(t *testing.T) {
 }
 
 func TestWhatFaynosyncHasDecidedCounts(t *testing.T) {
-	client, url := redisserver.Start(t)
+	client, _ := redisserver.Start(t)
 	const day = 24 * time.Hour
 	for name, test := range map[string]struct {
 		keys     map[string]string // without what they end in
@@ -141,7 +147,7 @@ func TestWhatFaynosyncHasDecidedCounts(t *testing.T) {
 		"of another role":     {keys: map[string]string{"team_EXPIRATION": "-1"}, roles: []string{"snapshot"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := newInstallation(t, client, url)
+			in := newInstallation(t, client)
 			for _, other := range []string{"acme", "desktop", "acme_desktop2", "globex_desktop"} { // whose settings they are not
 				in.set(t, "TIMESTAMP_EXPIRATION_"+other, "nonsense")
 			}
@@ -174,8 +180,8 @@ func TestWhatFaynosyncHasDecidedCounts(t *testing.T) {
 }
 
 func TestAnotherTypeOfValueIsNotTakenForNone(t *testing.T) {
-	client, url := redisserver.Start(t)
-	in := newInstallation(t, client, url)
+	client, _ := redisserver.Start(t)
+	in := newInstallation(t, client)
 	for _, key := range []string{"TARGETS_ONLINE_KEY_acme_desktop", "TIMESTAMP_EXPIRATION_acme_desktop"} {
 		require.NoError(t, client.LPush(t.Context(), key, "x").Err())
 		_, err := in.updater(t).Roll(t.Context(), in.repo.App, nil)
@@ -192,10 +198,36 @@ func TestAppsAreOwnerAndName(t *testing.T) {
 	}
 }
 
+// A prefix of the bucket's URL is all that its layout needs.
+func TestABucketIsLaidOutAsFaynosyncHasIt(t *testing.T) {
+	client, _ := redisserver.Start(t)
+	place := s3server.Start(t).Place()
+	bucket := open(t, place.String())
+	query := place.Query()
+	query.Set("prefix", query.Get("prefix")+"tuf_metadata/")
+	place.RawQuery = query.Encode()
+
+	in := newInstallationIn(t, client, place.String())
+	result, err := in.updater(t).Roll(t.Context(), in.repo.App, []string{"targets", "team"})
+	require.NoError(t, err)
+	in.refresh(t)
+	names := []string{"1.root.json", "timestamp.json"}
+	for _, role := range []string{"targets", "team", "snapshot"} {
+		names = append(names, "1."+role+".json", fmt.Sprintf("%d.%s.json", result.Versions[role], role))
+	}
+	for _, name := range names {
+		_, err := bucket.Get(t.Context(), "tuf_metadata/acme/desktop/"+name)
+		assert.NoError(t, err, name)
+	}
+	for _, role := range []string{"targets", "team", "snapshot", "timestamp"} {
+		assert.EqualValues(t, 2, result.Versions[role], role)
+	}
+}
+
 // Without its Redis nothing is signed by default settings, and afterwards things go on.
 func TestRedisDownIsNoDefault(t *testing.T) {
 	server := redisserver.StartServer(t)
-	in := newInstallation(t, redisserver.Connect(t, server.URL()), server.URL())
+	in := newInstallation(t, redisserver.Connect(t, server.URL()))
 	u := in.updater(t)
 	_, err := u.Roll(t.Context(), in.repo.App, nil)
 	require.NoError(t, err)
@@ -222,6 +254,16 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 		mirror := faynosync.NewMirror(m, client, slog.New(slog.DiscardHandler))
 		return func() tasks.Store { return mirror }
+	}})
+}
+
+func TestAMirrorOfADurableTaskStoreIsOne(t *testing.T) {
+	client, _ := redisserver.Start(t)
+	taskstest.Run(t, taskstest.Harness{Unbounded: true, Retries: true, Open: func(t testing.TB, _ int) func() tasks.Store {
+		url := "sqlite://" + filepath.Join(t.TempDir(), "tasks.db")
+		return func() tasks.Store {
+			return faynosync.NewMirror(openTasks(t, url, rivertasks.Options{}), client, slog.New(slog.DiscardHandler))
+		}
 	}})
 }
 
@@ -308,7 +350,7 @@ func TestTheGuideForFaynosyncWorks(t *testing.T) {
 		t.Skip("NOT TESTED: the guide, without redis-cli")
 	}
 	client, redisURL := redisserver.Start(t)
-	in := newInstallation(t, client, redisURL)
+	in := newInstallation(t, client)
 	in.set(t, "TIMESTAMP_EXPIRATION_acme_desktop", "3")
 	guide, err := os.ReadFile("../docs/faynosync.md")
 	require.NoError(t, err)

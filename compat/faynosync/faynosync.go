@@ -5,15 +5,22 @@
 // prefix=tuf_metadata/. Its private keys are files named by key ID in one folder: keys.Dir with Flat.
 //
 // In the names of its Redis keys owner and app are joined by "_". The app c of the owner a_b and the app b_c of the owner a therefore share what
-// is decided for them, there as here. They share no keys and no metadata.
+// is decided for them, there as here. They share no metadata.
+//
+// Redis has five seconds to answer. A client should have ContextTimeoutEnabled: without it, go-redis looks at the context only between its
+// own attempts, and its ReadTimeout counts besides.
 package faynosync
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tufonline/tufonline/tufupdate"
 )
+
+// patience is how long Redis may take, lest one that hangs holds up requests and work: go-redis by itself tries for more than half a minute.
+const patience = 5 * time.Second
 
 // suffix returns what the names of an app's Redis keys end in.
 func suffix(app string) (string, error) {

@@ -3,6 +3,7 @@ package faynosync
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,8 +17,9 @@ import (
 // A Mirror is a task store that shows another one's tasks in Redis, as task:<id>, where faynoSync's own task endpoint finds them: JSON with state
 // and result. They stay there for tasks.Retention after their last change.
 //
-// The task store is what counts: where Redis cannot be written, that is logged and nothing fails. A record may be ahead of the task store for a
-// moment, and one whose worker died says STARTED until another takes over.
+// The task store is what counts: where Redis cannot be written, that is logged and nothing fails, though each record that a Redis hangs on
+// takes five seconds. A record may be ahead of the task store for a moment; one whose worker died says STARTED until another takes over, and for
+// good if none may, since the task was begun as often as it is at most.
 type Mirror struct {
 	tasks.Store
 	client redis.Cmdable
@@ -25,9 +27,6 @@ type Mirror struct {
 }
 
 var _ tasks.Store = (*Mirror)(nil)
-
-// patience is how long a record may take to be written, lest a Redis that hangs holds up the work.
-const patience = 2 * time.Second
 
 // NewMirror returns a Mirror of store.
 func NewMirror(store tasks.Store, client redis.Cmdable, log *slog.Logger) *Mirror {
@@ -87,7 +86,7 @@ func (m *Mirror) write(ctx context.Context, t tasks.Task, mode string) {
 	if err == nil {
 		err = m.client.SetArgs(ctx, "task:"+t.ID, data, redis.SetArgs{Mode: mode, TTL: tasks.Retention}).Err()
 	}
-	if err != nil && err != redis.Nil { //nolint:errorlint // which SET with NX says of a key that is there
+	if err != nil && !errors.Is(err, redis.Nil) { // which SET with NX says of a key that is there
 		m.log.WarnContext(ctx, "a task's record in Redis could not be written", "task", t.ID, "state", t.State, "error", err)
 	}
 }

@@ -63,6 +63,8 @@ type reader struct {
 
 // read returns the values of keys; nil for one that is absent.
 func (r reader) read(ctx context.Context, names ...string) ([]*string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var commands []*redis.StringCmd
 	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error { // MGET takes a key of another type for an absent one
 		for _, name := range names {
@@ -70,9 +72,6 @@ func (r reader) read(ctx context.Context, names ...string) ([]*string, error) {
 		}
 		return nil
 	})
-	if err != nil && len(commands) == 0 {
-		return nil, fmt.Errorf("redis: %w", err)
-	}
 	values := make([]*string, len(commands))
 	for i, command := range commands {
 		value, err := command.Result()
@@ -82,6 +81,9 @@ func (r reader) read(ctx context.Context, names ...string) ([]*string, error) {
 		case !errors.Is(err, redis.Nil):
 			return nil, fmt.Errorf("redis: key %s%s: %w", names[i], r.suffix, err)
 		}
+	}
+	if err != nil && !errors.Is(err, redis.Nil) { // not told by any command, so none can be believed
+		return nil, fmt.Errorf("redis: keys of %s: %w", r.suffix, err)
 	}
 	return values, nil
 }

@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends; then it accepts nothing more, finishes what it has accepted, and returns nil.
+// run serves until ctx ends; then it accepts nothing more, finishes what it has begun, and returns nil. Of tasks in memory, all have been.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	o, err := parseOptions(args, getenv, stderr)
 	if err != nil || o.help {
@@ -186,7 +186,7 @@ func serve(ctx context.Context, server *refserver.Server, listener net.Listener,
 		stopServing() // without a worker nothing should be accepted
 	}()
 	err := server.Serve(ctx, listener)
-	log.Info("finishing the tasks accepted")
+	log.Info("finishing the tasks begun")
 	stopWork()
 	err = errors.Join(err, <-worked)
 	log.Info("stopped")
