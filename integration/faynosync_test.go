@@ -248,6 +248,52 @@ func TestRedisDownIsNoDefault(t *testing.T) {
 	in.refresh(t)
 }
 
+// What faynoSync writes it writes over whatever is there. If it had read before a roll was published, it takes that back, under the same numbers.
+func TestARollThatFaynosyncOverwritesIsDoneAnew(t *testing.T) {
+	client, _ := redisserver.Start(t)
+	for name, restarted := range map[string]bool{"by the same server": false, "by one that was started since": true} {
+		t.Run(name, func(t *testing.T) {
+			in := newInstallation(t, client)
+			other := in.repo.Copy(t)
+			theirs, err := tufupdate.New(tufupdate.Config{
+				Store: other.Store, Keys: other.Provider(t), Logger: slog.New(slog.DiscardHandler),
+				Settings: func(context.Context, string) (tufupdate.Settings, error) {
+					return tufupdate.Settings{Validity: map[string]time.Duration{"snapshot": time.Hour, "timestamp": time.Hour}}, nil
+				},
+			})
+			require.NoError(t, err)
+			for range 2 {
+				_, err = theirs.Roll(t.Context(), in.repo.App, nil)
+				require.NoError(t, err)
+			}
+			u := in.updater(t)
+			for range 2 {
+				_, err = u.Roll(t.Context(), in.repo.App, nil)
+				require.NoError(t, err)
+			}
+			witness := testrepo.NewClient(t, in.repo.Store, in.repo.App, in.repo.Root, true)
+			require.NoError(t, witness.Refresh())
+
+			for _, file := range []string{other.File("snapshot", 3), other.File("timestamp", 0)} {
+				data := other.Read(t, file)
+				require.NotEqual(t, data, in.repo.Read(t, file))
+				in.repo.Overwrite(t, file, data)
+			}
+			in.refresh(t)
+			if restarted {
+				u = in.updater(t)
+			}
+			_, err = u.Roll(t.Context(), in.repo.App, nil)
+			require.NoError(t, err)
+			in.refresh(t)
+			require.NoError(t, witness.Refresh(), "clients that had seen what was taken back go on")
+			versions, err := witness.Versions()
+			require.NoError(t, err)
+			assert.Greater(t, versions["timestamp"], int64(3))
+		})
+	}
+}
+
 func TestAMirrorIsATaskStore(t *testing.T) {
 	client, _ := redisserver.Start(t)
 	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {

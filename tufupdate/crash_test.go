@@ -63,7 +63,7 @@ func TestAnyNumberOfFailuresIsPassed(t *testing.T) {
 			return f
 		})
 		failing := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = flaky })
-		const failures = 300
+		const failures = 100
 		for range failures {
 			_, err := failing.Roll(t.Context(), repo.App, []string{"team"})
 			require.ErrorContains(t, err, "forbidden")

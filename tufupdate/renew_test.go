@@ -69,7 +69,7 @@ func TestNothingExpiresBecauseNobodyAsked(t *testing.T) {
 				repo := testrepo.New(t, storage.NewMemory(), o)
 				defer run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{})))()
 				client := newClient(t, repo)
-				const days = 40
+				const days = 20
 				for range days {
 					time.Sleep(day - 7*time.Minute)
 					noneExpired(t, repo)
@@ -314,7 +314,7 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 				}
 				u := newUpdater(t, repo, repo.Provider(t, offline...), renewing(tufupdate.Renew{}), test.change)
 				defer run(t, u)()
-				for range 10 {
+				for range 4 {
 					time.Sleep(day)
 					status, err := newUpdater(t, repo, repo.Provider(t)).Status(t.Context(), repo.App)
 					require.NoError(t, err)
