@@ -1,0 +1,146 @@
+package tufupdate
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/storage"
+)
+
+// An attention is what the rounds remember of an app: with nothing changed since and nothing due, there is nothing to do.
+type attention struct {
+	timestamp storage.Version // what it was when the app was looked at
+	root      int64           // its version then
+	due       time.Time       // when the first role is to be renewed
+	problem   string          // what was wrong then; empty: nothing
+
+	failures int       // to look at it, in a row
+	after    time.Time // when that is tried again
+}
+
+// visitOne looks at one app, unless that has failed and it is too early to try again, and reports whether it has added a task.
+func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added bool) {
+	if time.Now().Before(a.after) {
+		return false
+	}
+	problem := error(nil)
+	added, err := guarded(func() (added bool, err error) {
+		late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+		ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+		defer cancel()
+		added, problem, err = r.look(ctx, app, a)
+		return added, err
+	})
+	if ctx.Err() != nil {
+		return added
+	}
+	if err != nil {
+		pause := min(r.renew.Every<<min(a.failures, 10), max(longestPause, r.renew.Every))
+		a.failures++
+		a.after = time.Now().Add(pause - r.renew.Every/2) // so that a round is not missed by a hair
+		r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", err, "again", a.after)
+		return added
+	}
+	a.failures = 0
+	text := ""
+	if problem != nil {
+		text = problem.Error()
+	}
+	if text != "" && text != a.problem { // once
+		r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", problem)
+	}
+	a.problem = text
+	return added
+}
+
+// look looks at one app, and adds a task if something is due. problem is what is wrong with it although it could be looked at.
+func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
+	if err := CheckApp(app); err != nil {
+		return false, nil, err
+	}
+	same, err := r.unchanged(ctx, app, a)
+	if err != nil {
+		return false, nil, err
+	}
+	if same && time.Now().Before(a.due) {
+		if a.problem != "" {
+			problem = errors.New(a.problem)
+		}
+		return false, problem, nil
+	}
+	settings, err := r.u.settings(ctx, app)
+	if err != nil {
+		return false, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what was read ahead in vain
+	view := newView(r.store, app, tufmeta.Targets, r.u.cache.get(app))
+	view.trusting, view.listedOnly = false, true // what is published counts
+	s, p, err := r.u.survey(ctx, view, settings)
+	if err != nil {
+		return false, nil, err
+	}
+	if p.timestamp == nil {
+		return false, nil, s.broken
+	}
+	r.u.cache.add(app, &state{roots: p.roots, files: view.files()})
+	for _, warning := range s.status.Warnings {
+		r.u.log.WarnContext(ctx, "renewal: "+warning, "app", app)
+	}
+	roles, due := s.due(ctx, r.lead(app))
+	a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
+	switch {
+	case len(roles) == 0:
+		return false, s.broken, nil
+	case !time.Now().Before(p.root().Expires()):
+		return false, errorf(app, "roles are due", ErrRootExpired), nil
+	}
+	added, problem = r.add(ctx, app, sha256.Sum256(p.timestamp.Bytes()), roles)
+	return added, errors.Join(problem, s.broken), nil
+}
+
+// unchanged reports whether an app's timestamp and root are those that were looked at before.
+func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool, error) {
+	if a.root == 0 {
+		return false, nil
+	}
+	names := files{view: newView(r.store, app, tufmeta.Timestamp, nil)}
+	group, groupCtx := errgroup.WithContext(ctx)
+	var same, newRoot bool
+	group.Go(func() error {
+		object, err := r.store.Get(groupCtx, names.key(tufmeta.Timestamp, 0))
+		same = err == nil && object.Version == a.timestamp
+		if errors.Is(err, storage.ErrNotFound) {
+			return nil // something is wrong, which comes up when it is looked at
+		}
+		return err
+	})
+	group.Go(func() error {
+		_, err := r.store.Get(groupCtx, names.key(tufmeta.Root, a.root+1))
+		newRoot = !errors.Is(err, storage.ErrNotFound)
+		if newRoot {
+			return err
+		}
+		return nil
+	})
+	err := group.Wait()
+	return same && !newRoot, err
+}
+
+// lead returns how long before it expires a role of an app is to be renewed, given how long it is valid.
+func (r *renewer) lead(app string) func(validity time.Duration) time.Duration {
+	h := fnv.New64a()
+	h.Write([]byte(app))
+	part := float64(h.Sum64()) / math.MaxUint64
+	return func(validity time.Duration) time.Duration {
+		return time.Duration((r.renew.Early + part*r.renew.Jitter) * float64(validity))
+	}
+}

@@ -1,0 +1,74 @@
+package tufupdate
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tufonline/tufonline/tasks"
+)
+
+// renewals is the name space of the IDs of tasks that nobody asked for.
+func renewals() uuid.UUID {
+	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/tufonline/tufonline#renewal"))
+}
+
+// add adds a task for roles that are due, unless there is one: its ID follows from the timestamp that is published, so all replicas with one
+// task store agree on it. If it has failed, delegated roles go by themselves: whatever may be wrong with them, the others are renewed.
+func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string) (added bool, problem error) {
+	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", published), roles)
+	if err != nil || failed == nil {
+		return added, err
+	}
+	top := slices.DeleteFunc(slices.Clone(roles), isDelegated)
+	delegated := slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return !isDelegated(role) })
+	for what, roles := range map[string][]string{"top": top, "delegated": delegated} {
+		if len(roles) > 0 {
+			addedNow, err := r.addAgain(ctx, app, fmt.Sprintf("%x %s", published, what), roles)
+			added, problem = added || addedNow, errors.Join(problem, err)
+		}
+	}
+	return added, problem
+}
+
+// addAgain adds a task, and another one each time that it has failed, after longer and longer pauses.
+func (r *renewer) addAgain(ctx context.Context, app, series string, roles []string) (added bool, problem error) {
+	for try := 0; ; try++ {
+		added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%s %d", series, try), roles)
+		if err != nil || failed == nil {
+			return added, err
+		}
+		pause := min(firstPauseOfTasks<<min(try, 10), longestPause)
+		if time.Now().Before(failed.Updated.Add(pause)) {
+			return false, errorf(app, "task "+failed.ID, errors.New(failed.Result.Error))
+		}
+	}
+}
+
+// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if it has failed.
+func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task, err error) {
+	id := uuid.NewSHA1(renewals(), []byte(app+" "+series)).String()
+	err = r.u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles})
+	if err == nil {
+		r.u.log.InfoContext(ctx, "renewal: task added", "app", app, "task", id, "roles", roles)
+		return true, nil, nil
+	}
+	if !errors.Is(err, tasks.ErrExists) {
+		return false, nil, errorf(app, "adding a task", err)
+	}
+	task, err := r.u.config.Tasks.Get(ctx, id)
+	if err != nil {
+		return false, nil, errorf(app, "looking for the task "+id, err)
+	}
+	if task.State != tasks.StateFailure {
+		return false, nil, nil
+	}
+	return false, &task, nil
+}
+
+const firstPauseOfTasks = time.Minute // that failed; it doubles
