@@ -20,6 +20,7 @@ func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.
 	if err != nil {
 		return nil, errors.New("-faynosync is not a URL of a Redis (it is not shown, since it may hold a password)")
 	}
+	where.ContextTimeoutEnabled = true // or it would go on when nobody waits any more
 	client := redis.NewClient(where)
 	config.Settings = faynosync.Settings(client)
 	provider.Flat = true
