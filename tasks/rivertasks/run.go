@@ -47,7 +47,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 		Workers:                     workers,
 		FetchOnlyKnownKinds:         true,
 		FetchPollInterval:           pollInterval,
-		JobTimeout:                  s.options.Rescue / 2, // work has a limit of its own, but River rescues nothing that has none
+		JobTimeout:                  s.options.Rescue - 1, // which work does not feel; but River rescues nothing that has none
 		RescueStuckJobsAfter:        s.options.Rescue,
 		RetryPolicy:                 backoff{},
 		CompletedJobRetentionPeriod: tasks.Retention,
