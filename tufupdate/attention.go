@@ -70,11 +70,8 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	if err != nil {
 		return false, nil, err
 	}
-	if same && time.Now().Before(a.due) {
-		if a.problem != "" {
-			problem = errors.New(a.problem)
-		}
-		return false, problem, nil
+	if same && a.problem == "" && time.Now().Before(a.due) {
+		return false, nil, nil
 	}
 	settings, err := r.u.settings(ctx, app)
 	if err != nil {
@@ -97,6 +94,9 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	}
 	roles, due := s.due(ctx, r.lead(app))
 	a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
+	if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
+		a.due = again // a key that was not at hand just then may be by now
+	}
 	switch {
 	case len(roles) == 0:
 		return false, s.broken, nil

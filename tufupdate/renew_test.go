@@ -327,6 +327,93 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// What went wrong for a minute does not count for ever.
+func TestABriefFailureIsNotRemembered(t *testing.T) {
+	for name, change := range map[string]func(c *tufupdate.Config, brief func() bool){
+		"a key is not there yet": func(c *tufupdate.Config, brief func() bool) {
+			c.Keys = late{c.Keys, func(req keys.Request) bool { return brief() && req.Role == metadata.TIMESTAMP }}
+		},
+		"a validity cannot be read": func(c *tufupdate.Config, brief func() bool) {
+			c.Settings = func(context.Context, string) (tufupdate.Settings, error) {
+				return tufupdate.Settings{ValidityOf: func(_ context.Context, role string) (time.Duration, error) {
+					if brief() && role == metadata.TIMESTAMP {
+						return 0, errors.New("no answer")
+					}
+					return 0, nil
+				}}, nil
+			}
+		},
+		"the list of apps hangs": func(c *tufupdate.Config, brief func() bool) {
+			apps := c.Renew.Apps
+			c.Renew.Apps = func(ctx context.Context) ([]string, error) {
+				if brief() {
+					<-ctx.Done()
+				}
+				return apps(ctx)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Expires: map[string]time.Time{
+					"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour), "targets": time.Now().AddDate(0, 0, 80),
+				}})
+				begun := time.Now()
+				u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}), func(c *tufupdate.Config) {
+					change(c, func() bool { return time.Since(begun) < time.Minute })
+				})
+				defer run(t, u)()
+				for range 4 {
+					time.Sleep(18 * time.Hour)
+					noneExpired(t, repo)
+				}
+			})
+		})
+	}
+}
+
+// late is a provider that does not have some keys.
+type late struct {
+	keys.Provider
+	missing func(keys.Request) bool
+}
+
+func (l late) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+	if l.missing(req) {
+		return nil, keys.ErrNoKey
+	}
+	return l.Provider.Signer(ctx, req)
+}
+
+// rootToo is a provider that has the keys of root as well, which nobody should.
+type rootToo struct{ repo *testrepo.Repo }
+
+func (p rootToo) Signer(_ context.Context, req keys.Request) (signature.Signer, error) {
+	for _, all := range p.repo.Keys {
+		for _, k := range all {
+			if k.ID == req.KeyID {
+				return keys.NewSigner(k.Private, k.Public.Scheme)
+			}
+		}
+	}
+	return nil, keys.ErrNoKey
+}
+
+func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := expiring()
+		o.Expires["root"] = time.Now().AddDate(0, 0, 20)
+		repo := testrepo.New(t, storage.NewMemory(), o)
+		u := newUpdater(t, repo, nil, renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Keys = rootToo{repo} })
+		defer run(t, u)()
+		time.Sleep(5 * day)
+		noneExpired(t, repo)
+		status, err := u.Status(t.Context(), repo.App)
+		require.NoError(t, err)
+		assert.NotEmpty(t, status.Warnings, "root expires")
+	})
+}
+
 // What is published counts, not what is remembered: others roll, rotate keys, and may take things back.
 func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -105,7 +105,12 @@ func (r *renewer) report() (Renewal, error) {
 func (r *renewer) round(ctx context.Context) {
 	round := Renewal{Began: time.Now()}
 	before := r.requests.Load()
-	apps, err := guarded(func() ([]string, error) { return r.renew.Apps(ctx) })
+	apps, err := guarded(func() ([]string, error) {
+		late := fmt.Errorf("the list of apps may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+		ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+		defer cancel()
+		return r.renew.Apps(ctx)
+	})
 	if err == nil {
 		round.Apps = len(apps)
 		round.Added, round.Failed = r.visit(ctx, apps)

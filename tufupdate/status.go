@@ -147,6 +147,7 @@ func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d
 		if err := signer.Check(ctx); err != nil {
 			r.Online = false
 			s.status.Warnings = append(s.status.Warnings, "role "+role.Name+": "+err.Error())
+			s.broken = cmp.Or(s.broken, fmt.Errorf("role %s: %w", role.Name, err))
 		}
 	}
 	if d != nil {
@@ -168,7 +169,7 @@ func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d
 
 // expiry notes when a role has to be signed: by a warning if that is up to people.
 func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document) {
-	if r.Online {
+	if r.Online && role.Name != tufmeta.Root { // which is never signed here, whatever keys are at hand
 		s.online = append(s.online, onlineRole{role, bins, d})
 		return
 	}
