@@ -414,6 +414,51 @@ func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
 	})
 }
 
+// A store that is put back to an earlier state is renewed from there by a new process, though the tasks that once did so are known to have succeeded.
+func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), expiring())
+		backup := files(t, repo)
+		shared := tasks.NewMemory(tasks.MemoryOptions{})
+		start := func() (stop func()) {
+			return run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Tasks = shared }))
+		}
+		stop := start()
+		time.Sleep(5 * time.Minute)
+		stop()
+		for name := range files(t, repo) {
+			require.NoError(t, repo.Store.(storage.Deleter).Delete(t.Context(), name))
+		}
+		for name, data := range backup {
+			_, err := repo.Store.Create(t.Context(), name, []byte(data))
+			require.NoError(t, err)
+		}
+		defer start()()
+		time.Sleep(time.Hour)
+		noneExpired(t, repo)
+	})
+}
+
+// A low rate makes rounds long, and fails nothing.
+func TestManyAppsAtALowRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storage.NewMemory()
+		var repos []*testrepo.Repo
+		for i := range 64 {
+			repos = append(repos, testrepo.New(t, store, testrepo.Options{App: fmt.Sprintf("acme/app%d", i)}))
+		}
+		u := newUpdater(t, repos[0], nil, renewing(tufupdate.Renew{Apps: appsOf(repos), Rate: 2}), func(c *tufupdate.Config) {
+			c.Keys, c.RollTimeout = providers(t, repos), 2*time.Minute
+		})
+		defer run(t, u)()
+		time.Sleep(time.Hour)
+		last, err := u.Renewal()
+		require.NoError(t, err)
+		assert.Zero(t, last.Failed)
+		assert.Equal(t, 64, last.Apps)
+	})
+}
+
 // What is published counts, not what is remembered: others roll, rotate keys, and may take things back.
 func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

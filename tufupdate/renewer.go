@@ -143,7 +143,11 @@ func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) 
 	r.apps = known
 	var addedNow, failedNow atomic.Int64
 	var group errgroup.Group
-	group.SetLimit(renewParallel)
+	limit := renewParallel
+	if rate := r.renew.Rate; rate > 0 { // those that share a rate would all run out of time together
+		limit = min(limit, max(1, int(rate)))
+	}
+	group.SetLimit(limit)
 	seen := map[string]bool{}
 	for _, i := range rand.Perm(len(apps)) {
 		app := apps[i]

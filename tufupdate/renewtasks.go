@@ -50,7 +50,7 @@ func (r *renewer) addAgain(ctx context.Context, app, series string, roles []stri
 	}
 }
 
-// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if it has failed.
+// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if it has failed, or is of no use any more.
 func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task, err error) {
 	id := uuid.NewSHA1(renewals(), []byte(app+" "+series)).String()
 	err = r.u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles})
@@ -65,7 +65,9 @@ func (r *renewer) addOnce(ctx context.Context, app, series string, roles []strin
 	if err != nil {
 		return false, nil, errorf(app, "looking for the task "+id, err)
 	}
-	if task.State != tasks.StateFailure {
+	// One that has succeeded has replaced what was published when it was added: either just now, or that has been put back.
+	putBack := task.State == tasks.StateSuccess && time.Since(task.Updated) > firstPauseOfTasks
+	if task.State != tasks.StateFailure && !putBack {
 		return false, nil, nil
 	}
 	return false, &task, nil

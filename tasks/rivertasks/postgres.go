@@ -34,6 +34,9 @@ func openPostgres(ctx context.Context, rawURL string, log *slog.Logger) (databas
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	if config.MaxConns < 3 {
+		return nil, fmt.Errorf("pool_max_conns is %d: fewer than 3 connections block each other", config.MaxConns)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err

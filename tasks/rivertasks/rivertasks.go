@@ -91,7 +91,7 @@ func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 	case "sqlite":
 		db, err = openSQLite(ctx, u, o.Logger)
 	case "postgres", "postgresql":
-		db, err = openPostgres(ctx, rawURL, o.Logger)
+		db, err = openPostgres(ctx, u.String(), o.Logger) // not as given: pgx knows the scheme in lower case only
 	default:
 		err = errors.New("unknown scheme: not one of sqlite, postgres")
 	}

@@ -227,7 +227,8 @@ func TestURLsThatNameNoStore(t *testing.T) {
 	for _, url := range []string{
 		"", "tasks.db", "/tmp/tasks.db", "mysql://host/db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path", "sqlite:///folder/",
 		"sqlite:///tmp/x?mode=memory", "sqlite:///no/such/folder/tasks.db", "postgres://u:hush@[::1/db", "postgres://u:hush@host:port/db",
-		"postgres://u:hush@127.0.0.1:1/db", "sqlite://u:hush@/x", "\x7f",
+		"postgres://u:hush@127.0.0.1:1/db", "Postgres://u:x@hush@127.0.0.1:1/db", "postgres://u@127.0.0.1:1/db?pool_max_conns=1",
+		"sqlite://u:hush@/x", "\x7f",
 	} {
 		_, err := rivertasks.Open(t.Context(), url, rivertasks.Options{})
 		require.Error(t, err, url)
