@@ -33,9 +33,6 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 	}
 	problem := error(nil)
 	added, err := guarded(func() (added bool, err error) {
-		late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
-		ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
-		defer cancel()
 		added, problem, err = r.look(ctx, app, a)
 		return added, err
 	})
@@ -43,6 +40,7 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 		return added
 	}
 	if err != nil {
+		err = errors.Join(err, problem)
 		pause := min(r.renew.Every<<min(a.failures, 10), max(longestPause, r.renew.Every))
 		a.failures++
 		a.after = time.Now().Add(pause - r.renew.Every/2) // so that a round is not missed by a hair
@@ -61,50 +59,56 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 	return added
 }
 
-// look looks at one app, and adds a task if something is due. problem is what is wrong with it although it could be looked at.
+// look looks at one app, and adds a task if something is due, of what could be looked at. problem is what is wrong with it although all could be.
 func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
 	if err := CheckApp(app); err != nil {
 		return false, nil, err
 	}
-	same, err := r.unchanged(ctx, app, a)
+	late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+	lookCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+	defer cancel() // also of what was read ahead in vain
+	same, err := r.unchanged(lookCtx, app, a)
 	if err != nil {
 		return false, nil, err
 	}
 	if same && a.problem == "" && time.Now().Before(a.due) {
 		return false, nil, nil
 	}
-	settings, err := r.u.settings(ctx, app)
+	settings, err := r.u.settings(lookCtx, app)
 	if err != nil {
 		return false, nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // of what was read ahead in vain
 	view := newView(r.store, app, tufmeta.Targets, r.u.cache.get(app))
 	view.trusting, view.listedOnly = false, true // what is published counts
-	s, p, err := r.u.survey(ctx, view, settings)
-	if err != nil {
+	s, p, err := r.u.survey(lookCtx, view, settings)
+	if err != nil && (p == nil || p.timestamp == nil) {
 		return false, nil, err
 	}
 	if p.timestamp == nil {
 		return false, nil, s.broken
 	}
-	r.u.cache.add(app, &state{roots: p.roots, files: view.files()})
 	for _, warning := range s.status.Warnings {
 		r.u.log.WarnContext(ctx, "renewal: "+warning, "app", app)
 	}
-	roles, due := s.due(ctx, r.lead(app))
-	a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
-	if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
-		a.due = again // a key that was not at hand just then may be by now
+	// What hung must not keep from renewal what could be looked at.
+	taskCtx, cancelTask := context.WithTimeout(ctx, requestTimeout)
+	defer cancelTask()
+	roles, due := s.due(taskCtx, r.lead(app))
+	if err == nil {
+		r.u.cache.add(app, &state{roots: p.roots, files: view.files()})
+		a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
+		if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
+			a.due = again // a key that was not at hand just then may be by now
+		}
 	}
 	switch {
 	case len(roles) == 0:
-		return false, s.broken, nil
 	case !time.Now().Before(p.root().Expires()):
-		return false, errorf(app, "roles are due", ErrRootExpired), nil
+		problem = errorf(app, "roles are due", ErrRootExpired)
+	default:
+		added, problem = r.add(taskCtx, app, sha256.Sum256(p.timestamp.Bytes()), roles)
 	}
-	added, problem = r.add(ctx, app, sha256.Sum256(p.timestamp.Bytes()), roles)
-	return added, errors.Join(problem, s.broken), nil
+	return added, errors.Join(problem, s.broken), err
 }
 
 // unchanged reports whether an app's timestamp and root are those that were looked at before.

@@ -2,6 +2,7 @@ package tufupdate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -19,11 +20,14 @@ func (t *tree) entitled(ctx context.Context, n *node) error {
 		return nil
 	}
 	ours, err := t.isOurs(ctx, n.by)
-	if err != nil || ours {
-		return err
+	if ours {
+		return nil
 	}
 	for role := range t.nearer(n.by) {
 		if role.Shares(n.role) {
+			if err != nil && !errors.Is(err, ErrNoKey) {
+				return err // it may be ours, after all
+			}
 			return errorf(t.app, fmt.Sprintf("role %s: role %s declares for it a key of role %s, which is not signed with for others",
 				n.role.Name, n.by.role.Name, role.Name), ErrNoKey)
 		}
@@ -31,13 +35,15 @@ func (t *tree) entitled(ctx context.Context, n *node) error {
 	return nil
 }
 
-// isOurs reports whether nobody but the key provider can sign for a role, and who declares it may have that.
+// isOurs reports whether nobody but the key provider can sign for a role, and who declares it may have that. An error says why that is not so, or
+// not known.
 func (t *tree) isOurs(ctx context.Context, n *node) (bool, error) {
 	set, err := t.keys.held(ctx, n.role, n.prefix())
 	if err != nil || len(set.signers) < len(n.role.Keys) {
 		return false, err
 	}
-	return t.entitled(ctx, n) == nil && (n.doc == nil || !n.doc.rotated), nil
+	err = t.entitled(ctx, n)
+	return err == nil && (n.doc == nil || !n.doc.rotated), err
 }
 
 // nearer returns targets, and the roles that are declared by those nearer to targets than n.
@@ -83,16 +89,21 @@ func (n *node) declares(yield func(*tufmeta.Role) bool) bool {
 
 // signable reports whether a role can be signed: its keys are at hand, and they may be used for it.
 func (t *tree) signable(ctx context.Context, n *node) (bool, error) {
-	online, err := t.keys.isOnline(ctx, n.role, n.prefix())
-	return online && t.entitled(ctx, n) == nil, err
+	custody, err := t.keys.custody(ctx, n.role, n.prefix())
+	return custody == custodyOnline && t.entitled(ctx, n) == nil, err
 }
 
 // unwanted says why a document that verifies, and that nothing lists yet, is not to be taken in; "" if it is.
 func (t *tree) unwanted(ctx context.Context, n *node, d *document) (string, error) {
-	online, err := t.keys.isOnline(ctx, n.role, n.prefix())
+	custody, err := t.keys.custody(ctx, n.role, n.prefix())
 	if err != nil {
 		return "", err
 	}
+	if custody == custodyUnknown { // on which depends what is wanted
+		_, why := t.keys.held(ctx, n.role, n.prefix())
+		return fmt.Sprintf("it is not known whether its keys are at hand: %v", why), nil
+	}
+	online := custody == custodyOnline
 	var listed *document
 	if first := n.candidates[0]; first.Version() == n.listed {
 		listed = first

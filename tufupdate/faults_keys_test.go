@@ -11,6 +11,7 @@ import (
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/keys/keystest"
+	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -84,4 +85,24 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 		}
 		st.rollAgain(t, files(t, st.repo), where)
 	})
+}
+
+// What is uploaded for a role waits while it is not known whether that role's keys are at hand; the others do not.
+func TestAnUploadWaitsForItsRolesKeys(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo.Upload(t, "innermost", 2, nil)
+	u := newUpdater(t, repo, repo.Provider(t), failing("innermost", keystest.Signer, keystest.Fault{Err: errKeysDown}))
+	result := roll(t, u, repo, "snapshot")
+	assert.EqualValues(t, 2, result.Versions["snapshot"])
+	require.Len(t, result.Warnings, 1)
+	assert.Contains(t, result.Warnings[0], errKeysDown.Error())
+	roles, _ := status(t, u, repo)
+	assert.EqualValues(t, 1, roles["innermost"].Version)
+	_, err := u.Roll(t.Context(), repo.App, []string{"innermost"})
+	require.ErrorIs(t, err, errKeysDown, "who asks for the role is told")
+
+	u = newUpdater(t, repo, repo.Provider(t))
+	roll(t, u, repo, "snapshot")
+	roles, _ = status(t, u, repo)
+	assert.EqualValues(t, 2, roles["innermost"].Version, "nothing is lost")
 }

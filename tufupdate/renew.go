@@ -31,7 +31,8 @@ type Renew struct {
 	Every time.Duration
 
 	// Rate bounds how many requests a second the rounds make of the store, on average. 0: as many as it answers. An app of which nothing
-	// changed costs two. An app that cannot be looked at within Config.RollTimeout, because of this or because something hangs, counts as failed.
+	// changed costs two. An app that cannot be looked at within Config.RollTimeout, because of this or because something hangs, counts as failed; what
+	// could be looked at is renewed all the same.
 	Rate float64
 }
 

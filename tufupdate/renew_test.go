@@ -19,6 +19,7 @@ import (
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/keys/keystest"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/storage/storagetest"
 	"github.com/tufonline/tufonline/tasks"
@@ -276,6 +277,10 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 				}}, nil
 			}
 		}},
+		"its key is denied":                   {change: failing("team", keystest.Signer, keystest.Fault{Err: errors.New("access denied")})},
+		"its key is asked for in vain":        {change: failing("team", keystest.Signer, keystest.Fault{Hang: true})},
+		"its public key cannot be read":       {change: failing("team", keystest.PublicKey, keystest.Fault{Err: errors.New("access denied")})},
+		"its public key is asked for in vain": {change: failing("team", keystest.PublicKey, keystest.Fault{Hang: true})},
 		"it cannot be written": {change: func(c *tufupdate.Config) {
 			c.Store = storagetest.NewFlaky(c.Store, func(c storagetest.Call) (f storagetest.Fault) {
 				if c.Write > 0 && strings.Contains(c.Key, "team") {
@@ -327,11 +332,31 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// failing has the key provider fail in one way where a role is concerned, or the bins of a prefix.
+func failing(role string, verb keystest.Verb, fault keystest.Fault) func(*tufupdate.Config) {
+	return func(c *tufupdate.Config) {
+		c.Keys = keystest.NewFlaky(c.Keys, func(c keystest.Call) keystest.Fault {
+			if strings.HasPrefix(c.Request.Role, role) && c.Verb == verb {
+				return fault
+			}
+			return keystest.Fault{}
+		})
+	}
+}
+
 // What went wrong for a minute does not count for ever.
 func TestABriefFailureIsNotRemembered(t *testing.T) {
 	for name, change := range map[string]func(c *tufupdate.Config, brief func() bool){
 		"a key is not there yet": func(c *tufupdate.Config, brief func() bool) {
 			c.Keys = late{c.Keys, func(req keys.Request) bool { return brief() && req.Role == metadata.TIMESTAMP }}
+		},
+		"a key is denied": func(c *tufupdate.Config, brief func() bool) {
+			c.Keys = keystest.NewFlaky(c.Keys, func(c keystest.Call) (f keystest.Fault) {
+				if brief() && c.Request.Role == metadata.TIMESTAMP {
+					f.Err = errors.New("access denied")
+				}
+				return f
+			})
 		},
 		"a validity cannot be read": func(c *tufupdate.Config, brief func() bool) {
 			c.Settings = func(context.Context, string) (tufupdate.Settings, error) {

@@ -28,7 +28,8 @@ type keyring struct {
 // A keySet is those of a role's keys that the provider holds.
 type keySet struct {
 	signers []tufmeta.Signer
-	enough  bool // they reach the threshold
+	enough  bool  // they reach the threshold
+	err     error // why the provider cannot say which it holds
 }
 
 func (u *Updater) keyring(app string, settings Settings) *keyring {
@@ -42,7 +43,7 @@ func (k *keyring) held(ctx context.Context, role *tufmeta.Role, bins string) (*k
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if set := k.sets[name]; set != nil {
-		return set, nil
+		return set, set.err
 	}
 	set := &keySet{}
 	var held []*tufmeta.Key
@@ -57,14 +58,17 @@ func (k *keyring) held(ctx context.Context, role *tufmeta.Role, bins string) (*k
 			continue
 		}
 		if err != nil {
-			return nil, errorf(k.app, "role "+role.Name, err)
+			set.err = errorf(k.app, "role "+role.Name, err)
+			break
 		}
 		set.signers = append(set.signers, tufmeta.Signer{Key: key, Signer: signer})
 		held = append(held, key)
 	}
 	set.enough = role.Enough(held)
-	k.sets[name] = set
-	return set, nil
+	if ctx.Err() == nil || set.err == nil { // it is an answer
+		k.sets[name] = set
+	}
+	return set, set.err
 }
 
 // isOnline reports whether the provider holds a threshold of a role's keys, and the settings do not say that it is offline.
@@ -74,6 +78,30 @@ func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role, bins string)
 	}
 	set, err := k.held(ctx, role, bins)
 	return err == nil && set.enough, err
+}
+
+// A custody is where a role's keys are.
+type custody int
+
+const (
+	custodyOffline custody = iota
+	custodyOnline          // the provider holds a threshold of them
+	custodyUnknown         // the provider cannot say so
+)
+
+// custody says where the keys of a targets role are. That a provider cannot say so is the problem of that role and those below it, and an error only
+// for targets, below which all are, or where ctx has ended.
+func (k *keyring) custody(ctx context.Context, role *tufmeta.Role, bins string) (custody, error) {
+	online, err := k.isOnline(ctx, role, bins)
+	switch {
+	case err != nil && isDelegated(role.Name) && ctx.Err() == nil:
+		return custodyUnknown, nil
+	case err != nil:
+		return custodyUnknown, err
+	case online:
+		return custodyOnline, nil
+	}
+	return custodyOffline, nil
 }
 
 // isOffline reports whether the settings say so.

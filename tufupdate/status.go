@@ -26,14 +26,14 @@ type RoleStatus struct {
 	Expires   time.Time `json:"expires,omitzero"`     // UTC; zero if it could not be read
 	ExpiresIn *int64    `json:"expires_in,omitempty"` // seconds from now, negative once it has expired; nil if it could not be read
 	Verified  bool      `json:"verified"`             // it is signed by its role's threshold and is what the role above it lists
-	Online    bool      `json:"online"`               // the key provider holds a threshold of its keys
+	Online    bool      `json:"online"`               // the key provider holds a threshold of its keys, and they can be used
 	Problem   string    `json:"problem,omitempty"`    // why it is not verified
 }
 
 // Status reads an app's whole repository back and verifies it as a client would, every delegated role and bin included. What does not verify
-// shows in the result; roles below it are missing there. Signers are asked for their public keys, so a key that is not the one declared shows
-// too. There is a warning for a root or an offline role that expires within Config.WarnExpiry. Errors are those of the store, the settings and the
-// key provider, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
+// shows in the result; roles below it are missing there. Signers are asked for their public keys. A role of which the provider cannot say whether it
+// has the keys, or of which they are not the ones declared, is not online, with a warning. There is one too for a root or an offline role that expires
+// within Config.WarnExpiry. Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
 func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err := CheckApp(app); err != nil {
 		return Status{}, err
@@ -51,29 +51,27 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	return s.status, nil
 }
 
-// survey looks at all that is published.
+// survey looks at all that is published. After an error there is what it has seen until then, if anything.
 func (u *Updater) survey(ctx context.Context, v *view, settings Settings) (*survey, *published, error) {
 	p, err := u.followRoots(ctx, v)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &survey{ring: u.keyring(v.app, settings), status: Status{App: v.app}, now: time.Now(), warn: u.config.WarnExpiry}
-	if err := s.roles(ctx, u, p); err != nil {
-		return nil, nil, err
-	}
+	s := &survey{ring: u.keyring(v.app, settings), status: Status{App: v.app}, now: time.Now(), warnBefore: u.config.WarnExpiry}
+	err = s.roles(ctx, u, p)
 	s.status.Warnings = append(s.status.Warnings, p.warnings...)
-	return s, p, nil
+	return s, p, err
 }
 
 // A survey gathers a Status.
 type survey struct {
-	ring   *keyring
-	status Status
-	now    time.Time
-	warn   time.Duration
-	warned map[string]bool // by role; the bins of a delegation go by their prefix, of which there may be very many
-	online []onlineRole
-	broken error // the first thing that is wrong
+	ring       *keyring
+	status     Status
+	now        time.Time
+	warnBefore time.Duration   // a role expires
+	warned     map[string]bool // what a warning is about
+	online     []onlineRole
+	broken     error // the first thing that is wrong
 }
 
 // An onlineRole is one that can be signed.
@@ -134,27 +132,24 @@ func (s *survey) add(ctx context.Context, role *tufmeta.Role, d *document, probl
 // that are at hand.
 func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem, refused error) error {
 	r := RoleStatus{Role: role.Name}
-	signers, err := s.ring.online(ctx, role, bins)
-	switch {
-	case err == nil && refused != nil:
-		s.status.Warnings = append(s.status.Warnings, refused.Error())
-	case err == nil:
-		r.Online = true
-	case !errors.Is(err, ErrNoKey) && !errors.Is(err, ErrTargetsOffline):
-		return err
+	online, unusable := s.usable(ctx, role, bins)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	for _, signer := range signers {
-		if err := signer.Check(ctx); err != nil {
-			r.Online = false
-			s.status.Warnings = append(s.status.Warnings, "role "+role.Name+": "+err.Error())
-			s.broken = cmp.Or(s.broken, fmt.Errorf("role %s: %w", role.Name, err))
-		}
+	switch {
+	case unusable != nil:
+		s.warn("keys of "+cmp.Or(bins, role.Name), unusable.Error())
+		s.broken = cmp.Or(s.broken, unusable)
+	case online && refused != nil:
+		s.warn(refused.Error(), refused.Error())
+	case online:
+		r.Online = true
 	}
 	if d != nil {
 		r.Version, r.Expires, r.Verified = d.Version(), d.Expires().UTC(), problem == nil && !d.rotated
 		left := int64(r.Expires.Sub(s.now) / time.Second)
 		r.ExpiresIn = &left
-		s.expiry(r, role, bins, d)
+		s.expiry(r, role, bins, d, unusable)
 		if d.rotated {
 			r.Problem = "it is signed by keys that the role no longer has"
 		}
@@ -167,26 +162,53 @@ func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d
 	return nil
 }
 
-// expiry notes when a role has to be signed: by a warning if that is up to people.
-func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document) {
+// usable reports whether a role is online, its signers being asked for their public keys. An error is why that is not known, or they cannot be used.
+func (s *survey) usable(ctx context.Context, role *tufmeta.Role, bins string) (bool, error) {
+	signers, err := s.ring.online(ctx, role, bins)
+	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrTargetsOffline) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, signer := range signers {
+		if err := signer.Check(ctx); err != nil {
+			return false, fmt.Errorf("role %s: %w", role.Name, err)
+		}
+	}
+	return true, nil
+}
+
+// warn adds a warning, once for each thing that it is about. Bins share theirs, for there may be very many.
+func (s *survey) warn(about, text string) {
+	if s.warned == nil {
+		s.warned = map[string]bool{}
+	}
+	if !s.warned[about] {
+		s.warned[about] = true
+		s.status.Warnings = append(s.status.Warnings, text)
+	}
+}
+
+// expiry notes when a role has to be signed: by a warning if that is up to people. unusable is why its keys, which may be online, cannot be used.
+func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document, unusable error) {
 	if r.Online && role.Name != tufmeta.Root { // which is never signed here, whatever keys are at hand
 		s.online = append(s.online, onlineRole{role, bins, d})
 		return
 	}
-	name := cmp.Or(bins, r.Role)
-	if left := r.Expires.Sub(s.now); left <= s.warn && !s.warned[name] {
-		verb := "expires"
-		if left <= 0 {
-			verb = "has expired"
-		}
-		s.status.Warnings = append(s.status.Warnings, fmt.Sprintf(
-			"role %s: version %d %s at %s, and its keys are offline: their holders have to sign it anew",
-			r.Role, r.Version, verb, r.Expires.Format(time.RFC3339)))
-		if s.warned == nil {
-			s.warned = map[string]bool{}
-		}
-		s.warned[name] = true
+	left := r.Expires.Sub(s.now)
+	if left > s.warnBefore {
+		return
 	}
+	verb, why := "expires", "its keys are offline: their holders have to sign it anew"
+	if left <= 0 {
+		verb = "has expired"
+	}
+	if unusable != nil {
+		why = "its keys cannot be used"
+	}
+	s.warn("expiry of "+cmp.Or(bins, r.Role), fmt.Sprintf("role %s: version %d %s at %s, and %s",
+		r.Role, r.Version, verb, r.Expires.Format(time.RFC3339), why))
 }
 
 // due returns the online roles that are to be renewed, bins by their prefix, given how long before they expire, and when the first of all is to be.

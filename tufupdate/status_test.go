@@ -1,6 +1,7 @@
 package tufupdate_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -8,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/keys/keystest"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -100,4 +103,45 @@ func TestStatusRefusesWhatIsNoApp(t *testing.T) {
 	assert.ErrorIs(t, err, tufupdate.ErrInvalidApp)
 	_, err = u.Status(t.Context(), "acme/other")
 	assert.ErrorIs(t, err, tufupdate.ErrNotBootstrapped)
+}
+
+func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
+	for name, test := range map[string]struct {
+		verb  keystest.Verb
+		fault func(t *testing.T) keystest.Fault
+		says  string
+	}{
+		"the provider fails":     {keystest.Signer, func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
+		"the public key is gone": {keystest.PublicKey, func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
+		"the key is another": {keystest.PublicKey, func(t *testing.T) keystest.Fault {
+			return keystest.Fault{Instead: testrepo.NewKey(t, testrepo.Ed25519).Signer(t)}
+		}, "key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+			roles, warnings := status(t, newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)), warnLate), repo)
+			for name, r := range roles {
+				assert.True(t, r.Verified, name)
+				assert.Equal(t, name != "root" && name != "innermost", r.Online, name)
+			}
+			require.Len(t, warnings, 1)
+			assert.Contains(t, warnings[0], "role innermost")
+			assert.Contains(t, warnings[0], test.says)
+		})
+	}
+}
+
+// warnLate keeps warnings of what expires out of the way.
+func warnLate(c *tufupdate.Config) { c.WarnExpiry = time.Second }
+
+func TestBinsWhoseKeyCannotBeUsedAreOneWarning(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
+	var asked atomic.Int64
+	u := newUpdater(t, repo, repo.Provider(t), failing("bin", keystest.Signer, keystest.Fault{Err: errKeysDown}), warnLate, func(c *tufupdate.Config) {
+		c.Keys = late{c.Keys, func(keys.Request) bool { asked.Add(1); return false }}
+	})
+	roles, warnings := status(t, u, repo)
+	assert.Len(t, roles, 4+16)
+	assert.Len(t, warnings, 1)
+	assert.LessOrEqual(t, asked.Load(), int64(4+1), "bins share their keys")
 }

@@ -388,14 +388,15 @@ func before(listed *tufmeta.Delegations, role *tufmeta.Role) *tufmeta.Role {
 	return listed.Role(role.Name)
 }
 
-// needed returns the delegated roles that have to be visited. Of bins, of which there may be very many, those are few.
+// needed returns the delegated roles that have to be visited. Of bins, of which there may be very many, those are few. Where it is not known
+// whether bins are online, nothing is taken in for them, so there is no need to look.
 func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (roles []*tufmeta.Role, err error) {
 	if bins := all.Succinct(); bins != nil && !fresh && !t.every && !t.asked[bins.Name] {
-		online, err := t.keys.isOnline(ctx, bins, bins.Name)
+		custody, err := t.keys.custody(ctx, bins, bins.Name)
 		if err != nil {
 			return nil, err
 		}
-		if online {
+		if custody != custodyOffline {
 			for _, name := range slices.Sorted(maps.Keys(t.asked)) {
 				if role := all.Role(name); role != nil && t.asked[name] {
 					roles = append(roles, role)
@@ -429,8 +430,8 @@ func (t *tree) needs(ctx context.Context, role *tufmeta.Role, bin, fresh bool, l
 			return true, nil
 		}
 	}
-	online, err := t.keys.isOnline(ctx, role, binPrefix(role.Name))
-	return !online, err
+	custody, err := t.keys.custody(ctx, role, binPrefix(role.Name))
+	return custody == custodyOffline, err
 }
 
 // missing returns why clients could not use the delegations to these roles, nil if they can.
