@@ -85,9 +85,9 @@ type Store interface {
 	Get(ctx context.Context, id string) (Task, error)
 
 	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those begun and returns nil. The context that
-	// work receives has the values of ctx and does not end with it. An error from work ends its task as StateFailure, with the error's text
-	// in the result; if it is [Temporary], a store may have the task tried again, later and a limited number of times. A panic in work is an
-	// error that is not. A task that was begun and lost its worker is run again, so work must be safe to
-	// repeat. Several Runs may be active, in one process or, with a durable store, in many.
+	// work receives has the values of ctx and does not end with it, but may when work takes too long. An error from work ends its task as
+	// StateFailure, with the error's text in the result; if it is [Temporary], a store may have the task tried again, later and a limited number of
+	// times. A panic in work is an error that is not. A task that was begun and lost its worker is run again, so work must be safe to repeat. Several
+	// Runs may be active, in one process or, with a durable store, in many.
 	Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error
 }

@@ -2,10 +2,12 @@ package tufupdate
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tufonline/tufonline/tasks"
 )
@@ -13,7 +15,8 @@ import (
 // A combiner lets one roll of an app run at a time. Requests that come meanwhile gather, and the next roll serves them all. Apps do not
 // wait for one another, and an app that nobody asks for costs nothing.
 type combiner struct {
-	roll func(ctx context.Context, app string, roles []string) (tasks.Result, error)
+	roll    func(ctx context.Context, app string, roles []string) (tasks.Result, error)
+	timeout time.Duration // of a roll, and of the rolls of a batch that is taken apart together
 
 	mu   sync.Mutex
 	next map[string]*batch // by app; an app is in it while its goroutine lives, with the batch that gathers, or nil
@@ -101,7 +104,8 @@ func (c *combiner) work(app string) {
 }
 
 // serve rolls all that a batch asks for. If that fails, and the requests differ, each kind gets its own roll: what one asks for must not
-// fail because of another.
+// fail because of another. Those share the time of one roll, lest the requests that come next wait for ever. What is quickly done and needs no
+// delegated role's keys comes first, the rest as it happens, so that it is not always the same that no time is left for.
 func (c *combiner) serve(app string, b *batch) {
 	defer close(b.done)
 	defer b.cancel()
@@ -113,18 +117,44 @@ func (c *combiner) serve(app string, b *batch) {
 		union = append(union, req.roles...)
 	}
 	slices.Sort(union)
-	result, err := guarded(func() (tasks.Result, error) { return c.roll(b.ctx, app, slices.Compact(union)) })
+	ctx, cancel := c.limit(b.ctx)
+	defer cancel()
+	result, err := guarded(func() (tasks.Result, error) { return c.roll(ctx, app, slices.Compact(union)) })
 	if err == nil || len(kinds) == 1 {
 		settle(b.requests, result, err)
 		return
 	}
-	for _, requests := range kinds {
+	ctx, cancel = c.limit(b.ctx)
+	defer cancel()
+	for _, requests := range topFirst(kinds) {
 		if c.allLeft(requests) {
 			continue
 		}
-		result, err := guarded(func() (tasks.Result, error) { return c.roll(b.ctx, app, requests[0].roles) })
+		if ctx.Err() != nil {
+			settle(requests, tasks.Result{}, fmt.Errorf("no time was left after other requests: %w", context.Cause(ctx)))
+			continue
+		}
+		result, err := guarded(func() (tasks.Result, error) { return c.roll(ctx, app, requests[0].roles) })
 		settle(requests, result, err)
 	}
+}
+
+func (c *combiner) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	late := fmt.Errorf("a roll may take %v: %w", c.timeout, context.DeadlineExceeded)
+	return context.WithTimeoutCause(ctx, c.timeout, late)
+}
+
+// topFirst returns kinds of requests, those that ask for top-level roles alone before the others, in an order that is different each time.
+func topFirst(kinds map[string][]*request) [][]*request {
+	var top, others [][]*request
+	for _, requests := range kinds {
+		if slices.ContainsFunc(requests[0].roles, isDelegated) {
+			others = append(others, requests)
+		} else {
+			top = append(top, requests)
+		}
+	}
+	return append(top, others...)
 }
 
 func settle(requests []*request, result tasks.Result, err error) {

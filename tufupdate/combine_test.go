@@ -17,7 +17,7 @@ import (
 )
 
 func newCombiner(roll func(ctx context.Context, app string, roles []string) (tasks.Result, error)) *combiner {
-	return &combiner{roll: roll, next: map[string]*batch{}}
+	return &combiner{roll: roll, timeout: time.Minute, next: map[string]*batch{}}
 }
 
 func TestRequestsThatComeDuringARollShareTheNext(t *testing.T) {
@@ -98,6 +98,35 @@ func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
 			})
 		}
 		group.Wait()
+	})
+}
+
+func TestABatchTakesTheTimeOfTwoRollsAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCombiner(func(ctx context.Context, _ string, roles []string) (tasks.Result, error) {
+			if slices.ContainsFunc(roles, isDelegated) {
+				<-ctx.Done()
+				return tasks.Result{}, context.Cause(ctx)
+			}
+			time.Sleep(time.Second)
+			return tasks.Result{Roles: roles}, nil
+		})
+		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}) }()
+		synctest.Wait()
+		begun := time.Now()
+		var group sync.WaitGroup
+		for _, role := range []string{"a", "timestamp", "b", "c", "snapshot", "d"} {
+			group.Go(func() {
+				_, err := c.do(t.Context(), "app", []string{role})
+				if isDelegated(role) {
+					assert.ErrorIs(t, err, context.DeadlineExceeded, role)
+				} else {
+					assert.NoError(t, err, role)
+				}
+			})
+		}
+		group.Wait()
+		assert.LessOrEqual(t, time.Since(begun), 3*c.timeout, "one of them for the roll before")
 	})
 }
 

@@ -465,6 +465,47 @@ func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
 }
 
 // A low rate makes rounds long, and fails nothing.
+// outdated is a task store that knows of some tasks only that there were some with such IDs, as for a while after their retention.
+type outdated struct {
+	tasks.Store
+
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+func (o *outdated) Add(ctx context.Context, t tasks.Task) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.known) < 5 {
+		o.known[t.ID] = true
+	}
+	if o.known[t.ID] {
+		return tasks.ErrExists
+	}
+	return o.Store.Add(ctx, t)
+}
+
+func (o *outdated) Get(ctx context.Context, id string) (tasks.Task, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.known[id] {
+		return tasks.Task{}, tasks.ErrNotFound
+	}
+	return o.Store.Get(ctx, id)
+}
+
+func TestTasksThatEndedLongAgoAreNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(), expiring())
+		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) {
+			c.Tasks = &outdated{Store: tasks.NewMemory(tasks.MemoryOptions{}), known: map[string]bool{}}
+		})
+		defer run(t, u)()
+		time.Sleep(time.Hour)
+		noneExpired(t, repo)
+	})
+}
+
 func TestManyAppsAtALowRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storage.NewMemory()

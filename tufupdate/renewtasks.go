@@ -62,6 +62,9 @@ func (r *renewer) addOnce(ctx context.Context, app, series string, roles []strin
 		return false, nil, errorf(app, "adding a task", err)
 	}
 	task, err := r.u.config.Tasks.Get(ctx, id)
+	if errors.Is(err, tasks.ErrNotFound) { // it ended so long ago that the store shows it no more
+		return false, &tasks.Task{ID: id, Result: tasks.Result{Error: "it ended long ago"}}, nil
+	}
 	if err != nil {
 		return false, nil, errorf(app, "looking for the task "+id, err)
 	}

@@ -2,7 +2,6 @@ package tufupdate
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -36,7 +35,7 @@ func New(config Config) (*Updater, error) {
 		return nil, err
 	}
 	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(), cache: newCache(config.CacheSize)}
-	u.combiner = &combiner{roll: u.roll, next: map[string]*batch{}}
+	u.combiner = &combiner{roll: u.roll, timeout: config.RollTimeout, next: map[string]*batch{}}
 	if config.Renew != nil {
 		u.renewer = newRenewer(u, *config.Renew)
 	}
@@ -138,9 +137,6 @@ func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) 
 
 // roll is what the combiner calls.
 func (u *Updater) roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-	late := fmt.Errorf("a roll may take %v: %w", u.config.RollTimeout, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, u.config.RollTimeout, late)
-	defer cancel()
 	settings, err := u.settings(ctx, app)
 	if err != nil {
 		return tasks.Result{}, err

@@ -124,7 +124,7 @@ func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logg
 		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
 	}
 	if o.roots != "" {
-		roots, err := openRoots(o.roots)
+		roots, err := openRoots(o.roots, log)
 		if err != nil {
 			return nil, nil, err
 		}

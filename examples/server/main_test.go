@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -202,7 +204,8 @@ func TestPinnedRoots(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop.json"), []byte("root"), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "acme", "desktop", "beta.json"), []byte("beta"), 0o600))
 	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "acme", "link.json")))
-	roots, err := openRoots(dir)
+	var log bytes.Buffer
+	roots, err := openRoots(dir, slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
 
 	for app, want := range map[string]string{"acme/desktop": "root", "acme/desktop/beta": "beta"} {
@@ -217,10 +220,31 @@ func TestPinnedRoots(t *testing.T) {
 	_, err = roots.root(t.Context(), "../acme/desktop")
 	require.Error(t, err)
 
-	require.NoError(t, os.Remove(filepath.Join(dir, "acme", "link.json")))
 	apps, err := roots.apps(t.Context())
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps)
+	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps, "the others do not suffer from one that cannot be read")
+	assert.Contains(t, log.String(), "acme/link.json")
+}
+
+// As Kubernetes mounts a ConfigMap: each name is a link through one that is exchanged.
+func TestPinnedRootsMayBeLinks(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "..2026_11_24", "acme"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "..2026_11_24", "acme", "desktop.json"), []byte("root"), 0o600))
+	require.NoError(t, os.Symlink("..2026_11_24", filepath.Join(dir, "..data")))
+	require.NoError(t, os.Symlink(filepath.Join("..data", "acme"), filepath.Join(dir, "acme")))
+	require.NoError(t, os.Symlink("..", filepath.Join(dir, "..2026_11_24", "acme", "round")))
+	roots, err := openRoots(dir, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	apps, err := roots.apps(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, apps, "acme/desktop")
+	assert.Less(t, len(apps), 4, "no link leads round and round")
+	for _, app := range apps {
+		data, err := roots.root(t.Context(), app)
+		require.NoError(t, err)
+		assert.Equal(t, "root", string(data))
+	}
 }
 
 func TestDemoKeepsItsSecret(t *testing.T) {

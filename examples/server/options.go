@@ -58,8 +58,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles that nobody asks for before they expire")
 	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one look at all apps to the next")
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0, "how many `requests` a second that makes of the store at most; 0: as many as it answers")
-	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute, "the `time` that an update of an app may take; a durable task that takes longer "+
-		"counts as lost with its worker, and is begun again")
+	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute, "the `time` that an update of an app may take; a durable task that takes twice as "+
+		"long is given up and begun again later, also if its worker has died")
 	fs.StringVar(&o.faynosync, "faynosync", "", "`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0: apps are as that says, "+
 		"and -keys is its folder, of all apps together")
 	fs.BoolVar(&o.mirror, "mirror-tasks", false, "with -faynosync, show tasks in its Redis too")

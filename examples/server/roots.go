@@ -5,21 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
 // A rootFolder holds the trusted root of each app, as <owner>/<app>.json. It is read anew each time.
-type rootFolder struct{ folder *os.Root } // so that no name, and no link, leads out of it
+type rootFolder struct {
+	folder *os.Root // so that no name, and no link, leads out of it
+	log    *slog.Logger
+}
 
-func openRoots(dir string) (rootFolder, error) {
+func openRoots(dir string, log *slog.Logger) (rootFolder, error) {
 	folder, err := os.OpenRoot(dir)
 	if err != nil {
 		return rootFolder{}, fmt.Errorf("opening the trusted roots: %w", err)
 	}
-	return rootFolder{folder}, nil
+	return rootFolder{folder, log}, nil
 }
 
 // root returns the root of an app. An app without one is refused, for there is nothing to trust.
@@ -31,13 +37,35 @@ func (r rootFolder) root(_ context.Context, app string) ([]byte, error) {
 	return data, err
 }
 
-// apps returns all apps that have one.
-func (r rootFolder) apps(context.Context) (apps []string, err error) {
-	err = fs.WalkDir(r.folder.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if app, ok := strings.CutSuffix(name, ".json"); err == nil && ok && !entry.IsDir() {
+// apps returns all apps that have one. What begins with a dot is not looked at: Kubernetes keeps there what the names beside it are links to. What
+// cannot be read is left out, and logged: the apps in other folders are not to suffer from that.
+func (r rootFolder) apps(ctx context.Context) ([]string, error) { return r.below(ctx, ".", nil) }
+
+// below returns the apps in a folder, given the folders that it is in.
+func (r rootFolder) below(ctx context.Context, dir string, outer []fs.FileInfo) (apps []string, err error) {
+	entries, err := fs.ReadDir(r.folder.FS(), dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		name := path.Join(dir, entry.Name())
+		info, err := r.folder.Stat(name) // of what a link leads to
+		isOuter := func(folder fs.FileInfo) bool { return os.SameFile(folder, info) }
+		switch app, isRoot := strings.CutSuffix(name, ".json"); {
+		case err != nil:
+		case info.IsDir() && !slices.ContainsFunc(outer, isOuter): // or a link would lead round and round
+			var more []string
+			more, err = r.below(ctx, name, append(slices.Clip(outer), info))
+			apps = append(apps, more...)
+		case isRoot && !info.IsDir():
 			apps = append(apps, app)
 		}
-		return err
-	})
-	return apps, err
+		if err != nil {
+			r.log.ErrorContext(ctx, "trusted roots: left out", "name", name, "error", err)
+		}
+	}
+	return apps, nil
 }

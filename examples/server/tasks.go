@@ -20,7 +20,7 @@ func openTasks(ctx context.Context, o options, log *slog.Logger) (tasks.Store, i
 	}
 	store, err := rivertasks.Open(ctx, o.tasks, rivertasks.Options{
 		Logger: log,
-		Rescue: o.rollTimeout + time.Minute/4, // no work lasts longer
+		Rescue: 2*o.rollTimeout + time.Minute/4, // a request may have to wait for the roll before its own
 	})
 	if err != nil {
 		return nil, nil, err

@@ -30,8 +30,9 @@ type Options struct {
 	// Workers is how many tasks a Run works at once. 0: 100.
 	Workers int
 
-	// Rescue is after how long a task that was begun counts as lost with its worker, and is begun again. It has to be longer than any work
-	// takes. 0: 15 minutes. River looks for such tasks every 30 seconds.
+	// Rescue is after how long a task that was begun counts as lost with its worker, and is begun again. The context of its work ends an eighth of that
+	// earlier, but at most 15 seconds; work that goes on all the same may be done twice at once. 0: 15 minutes. River looks for such tasks every 30
+	// seconds.
 	Rescue time.Duration
 
 	// MaxAttempts is how often a task is begun at most. 0: 20, which with the pauses between them, from a second to five minutes, takes an hour.

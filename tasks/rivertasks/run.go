@@ -15,21 +15,23 @@ import (
 )
 
 const (
-	pollInterval = 100 * time.Millisecond // where the database does not tell; it is a look at an index
-	restartPause = time.Second            // after River could not start
-	firstRetry   = time.Second
-	longestRetry = 5 * time.Minute
+	pollInterval  = 100 * time.Millisecond // where the database does not tell; it is a look at an index
+	startTimeout  = 30 * time.Second
+	restartPause  = time.Second      // after River could not start
+	cancelTimeout = 15 * time.Second // of what does not stop
+	firstRetry    = time.Second
+	longestRetry  = 5 * time.Minute
 )
 
 // Run implements tasks.Store. While the database is away it waits; a task whose end could not be written is begun again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &worker{work: work}); err != nil {
+	if err := river.AddWorkerSafely(workers, &worker{work: work, limit: s.options.workLimit()}); err != nil {
 		return fmt.Errorf("run tasks: %w", err)
 	}
 	for ctx.Err() == nil {
 		if err := s.run(ctx, workers); err != nil {
-			s.options.Logger.ErrorContext(ctx, "tasks: River did not start, and is started again", "error", err)
+			s.options.Logger.ErrorContext(ctx, "tasks: River does not run, and is started again", "error", err)
 			select {
 			case <-time.After(restartPause):
 			case <-ctx.Done():
@@ -47,7 +49,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 		Workers:                     workers,
 		FetchOnlyKnownKinds:         true,
 		FetchPollInterval:           pollInterval,
-		JobTimeout:                  s.options.Rescue - 1, // which work does not feel; but River rescues nothing that has none
+		JobTimeout:                  s.options.Rescue - 1, // by then work has ended; but River rescues nothing that has none
 		RescueStuckJobsAfter:        s.options.Rescue,
 		RetryPolicy:                 backoff{},
 		CompletedJobRetentionPeriod: tasks.Retention,
@@ -58,22 +60,51 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 	if err != nil {
 		return err
 	}
-	outlive := context.WithoutCancel(ctx) // what was begun is finished
-	if err := c.Start(outlive); err != nil {
+	outlive, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what was begun is finished
+	defer cancel()
+	if err := start(ctx, c, outlive, cancel); err != nil {
 		return err
 	}
 	select {
 	case <-c.Stopped():
 		return errors.New("it has stopped")
 	case <-ctx.Done():
-		return c.Stop(outlive)
+		s.stop(c, outlive, cancel)
+		return nil
 	}
 }
+
+// start starts River, unless the database is silent for too long, or until ctx ends.
+func start(ctx context.Context, c client, outlive context.Context, cancel context.CancelFunc) error {
+	defer context.AfterFunc(ctx, cancel)()
+	defer time.AfterFunc(startTimeout, cancel).Stop()
+	return c.Start(outlive)
+}
+
+// stop has River finish what it has begun. A database that is silent does not hold it up for ever: when what was begun counts as lost, it is left.
+func (s *Store) stop(c client, outlive context.Context, cancel context.CancelFunc) {
+	finish, cancelFinish := context.WithTimeout(outlive, s.options.Rescue)
+	defer cancelFinish()
+	if c.Stop(finish) == nil {
+		return
+	}
+	cancel()
+	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
+	defer cancelLeave()
+	s.options.Logger.ErrorContext(leave, "tasks: what was begun did not end, and is begun again elsewhere", "error", c.Stop(leave))
+}
+
+// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again while it goes on.
+func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
+
+// longestMargin before a task counts as lost is enough to write what became of it.
+const longestMargin = 15 * time.Second
 
 // A worker does what Run was given.
 type worker struct {
 	river.WorkerDefaults[job]
-	work func(context.Context, tasks.Task) (tasks.Result, error)
+	work  func(context.Context, tasks.Task) (tasks.Result, error)
+	limit time.Duration
 }
 
 // Work implements river.Worker.
@@ -103,7 +134,10 @@ func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return w.work(context.WithoutCancel(ctx), t)
+	late := fmt.Errorf("a task may take %v: %w", w.limit, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.limit, late)
+	defer cancel()
+	return w.work(ctx, t)
 }
 
 // backoff is River's policy of when to try again.

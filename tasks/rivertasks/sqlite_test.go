@@ -237,3 +237,22 @@ func TestURLsThatNameNoStore(t *testing.T) {
 	_, err := rivertasks.Open(t.Context(), "sqlite://"+newPath(t), rivertasks.Options{Workers: -1})
 	require.ErrorContains(t, err, "negative")
 }
+
+// Work that takes too long is told so, and begun again when it has ended, not beside itself.
+func TestATaskIsWorkedByOneAtATime(t *testing.T) {
+	s := open(t, newPath(t), rivertasks.Options{Rescue: 2 * time.Second})
+	var working, most, begun atomic.Int64
+	run(t, s, func(ctx context.Context, _ tasks.Task) (tasks.Result, error) {
+		defer working.Add(-1)
+		most.Store(max(most.Load(), working.Add(1)))
+		if begun.Add(1) > 1 {
+			return tasks.Result{}, nil
+		}
+		<-ctx.Done()
+		return tasks.Result{}, tasks.Temporary(context.Cause(ctx))
+	})
+	got := await(t, s, add(t, s), time.Minute)
+	assert.Equal(t, tasks.StateSuccess, got.State)
+	assert.Equal(t, 2, got.Attempt)
+	assert.EqualValues(t, 1, most.Load())
+}
