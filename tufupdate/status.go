@@ -33,7 +33,8 @@ type RoleStatus struct {
 // Status reads an app's whole repository back and verifies it as a client would, every delegated role and bin included. What does not verify
 // shows in the result; roles below it are missing there. Signers are asked for their public keys. A role of which the provider cannot say whether it
 // has the keys, or of which they are not the ones declared, is not online, with a warning. There is one too for a root or an offline role that
-// expires within Config.WarnExpiry. Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for root.
+// expires within Config.WarnExpiry. Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a
+// *VerificationError for root.
 func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err := CheckApp(app); err != nil {
 		return Status{}, err

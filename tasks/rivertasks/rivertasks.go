@@ -27,7 +27,7 @@ import (
 
 // Options are what a store is opened with. The zero value is fit for use.
 type Options struct {
-	// Workers is how many tasks a Run works at once. 0: 100.
+	// Workers is how many tasks a Run works at once, those of one app at most half of them. 0: 100.
 	Workers int
 
 	// Rescue is after how long a task that was begun counts as lost with its worker, and is begun again. The context of its work ends an eighth of that

@@ -26,7 +26,7 @@ const (
 // Run implements tasks.Store. While the database is away it waits; a task whose end could not be written is begun again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &worker{work: work, limit: s.options.workLimit()}); err != nil {
+	if err := river.AddWorkerSafely(workers, newWorker(s.options, work)); err != nil {
 		return fmt.Errorf("run tasks: %w", err)
 	}
 	for ctx.Err() == nil {
@@ -62,27 +62,27 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 	}
 	outlive, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what was begun is finished
 	defer cancel()
-	if err := start(ctx, c, outlive, cancel); err != nil {
+	if err := start(ctx, outlive, cancel, c); err != nil {
 		return err
 	}
 	select {
 	case <-c.Stopped():
 		return errors.New("it has stopped")
 	case <-ctx.Done():
-		s.stop(c, outlive, cancel)
+		s.stop(outlive, cancel, c)
 		return nil
 	}
 }
 
 // start starts River, unless the database is silent for too long, or until ctx ends.
-func start(ctx context.Context, c client, outlive context.Context, cancel context.CancelFunc) error {
+func start(ctx, outlive context.Context, cancel context.CancelFunc, c client) error {
 	defer context.AfterFunc(ctx, cancel)()
 	defer time.AfterFunc(startTimeout, cancel).Stop()
 	return c.Start(outlive)
 }
 
 // stop has River finish what it has begun. A database that is silent does not hold it up for ever: when what was begun counts as lost, it is left.
-func (s *Store) stop(c client, outlive context.Context, cancel context.CancelFunc) {
+func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c client) {
 	finish, cancelFinish := context.WithTimeout(outlive, s.options.Rescue)
 	defer cancelFinish()
 	if c.Stop(finish) == nil {
@@ -92,52 +92,6 @@ func (s *Store) stop(c client, outlive context.Context, cancel context.CancelFun
 	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
 	defer cancelLeave()
 	s.options.Logger.ErrorContext(leave, "tasks: what was begun did not end, and is begun again elsewhere", "error", c.Stop(leave))
-}
-
-// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again while it goes on.
-func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
-
-// longestMargin before a task counts as lost is enough to write what became of it.
-const longestMargin = 15 * time.Second
-
-// A worker does what Run was given.
-type worker struct {
-	river.WorkerDefaults[job]
-	work  func(context.Context, tasks.Task) (tasks.Result, error)
-	limit time.Duration
-}
-
-// Work implements river.Worker.
-func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
-	t, err := taskOf(j.JobRow)
-	if err != nil {
-		return river.JobCancel(err)
-	}
-	result, err := w.do(ctx, t)
-	result.Error = ""
-	if err != nil {
-		result = tasks.Result{Error: err.Error()}
-	}
-	if err := river.RecordOutput(ctx, outcome{t.Attempt, result}); err != nil {
-		return river.JobCancel(fmt.Errorf("recording the result: %w", err))
-	}
-	if err != nil && !tasks.IsTemporary(err) {
-		return river.JobCancel(err)
-	}
-	return err
-}
-
-// do calls work; a panic is an error.
-func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	late := fmt.Errorf("a task may take %v: %w", w.limit, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, w.limit, late)
-	defer cancel()
-	return w.work(ctx, t)
 }
 
 // backoff is River's policy of when to try again.

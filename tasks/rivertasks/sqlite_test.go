@@ -256,3 +256,33 @@ func TestATaskIsWorkedByOneAtATime(t *testing.T) {
 	assert.Equal(t, 2, got.Attempt)
 	assert.EqualValues(t, 1, most.Load())
 }
+
+func TestOneAppDoesNotTakeAllWorkers(t *testing.T) {
+	s := open(t, newPath(t), rivertasks.Options{Workers: 4})
+	free := make(chan struct{})
+	release := sync.OnceFunc(func() { close(free) })
+	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		if task.App == "acme/slow" {
+			<-free
+		}
+		return tasks.Result{}, nil
+	})
+	t.Cleanup(release)
+	var slow []string
+	for range 10 {
+		id := uuid.NewString()
+		require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/slow", Roles: []string{"timestamp"}}))
+		slow = append(slow, id)
+	}
+	for range 3 {
+		id := uuid.NewString()
+		require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/quick", Roles: []string{"timestamp"}}))
+		assert.Equal(t, tasks.StateSuccess, await(t, s, id, patience).State)
+	}
+	release()
+	for _, id := range slow {
+		got := await(t, s, id, patience)
+		assert.Equal(t, tasks.StateSuccess, got.State)
+		assert.Equal(t, 1, got.Attempt, "to wait is no attempt")
+	}
+}

@@ -1,0 +1,94 @@
+package rivertasks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/tufonline/tufonline/tasks"
+)
+
+// A worker does what Run was given.
+type worker struct {
+	river.WorkerDefaults[job]
+	work  func(context.Context, tasks.Task) (tasks.Result, error)
+	limit time.Duration // of one task
+	share int           // of the workers, for one app
+
+	mu   sync.Mutex
+	apps map[string]int // tasks at work
+}
+
+func newWorker(o Options, work func(context.Context, tasks.Task) (tasks.Result, error)) *worker {
+	return &worker{work: work, limit: o.workLimit(), share: max(1, o.Workers/2), apps: map[string]int{}}
+}
+
+// enter reports whether a task of an app may be worked, for which leave is to be called afterwards: one app, whose store or keys hang perhaps, does
+// not take all workers.
+func (w *worker) enter(app string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.apps[app] >= w.share {
+		return false
+	}
+	w.apps[app]++
+	return true
+}
+
+func (w *worker) leave(app string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.apps[app]--; w.apps[app] == 0 {
+		delete(w.apps, app)
+	}
+}
+
+// Work implements river.Worker.
+func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
+	t, err := taskOf(j.JobRow)
+	if err != nil {
+		return river.JobCancel(err)
+	}
+	if !w.enter(t.App) {
+		return river.JobSnooze(snooze/2 + rand.N(snooze)) // which is no attempt
+	}
+	defer w.leave(t.App)
+	result, err := w.do(ctx, t)
+	result.Error = ""
+	if err != nil {
+		result = tasks.Result{Error: err.Error()}
+	}
+	if err := river.RecordOutput(ctx, outcome{t.Attempt, result}); err != nil {
+		return river.JobCancel(fmt.Errorf("recording the result: %w", err))
+	}
+	if err != nil && !tasks.IsTemporary(err) {
+		return river.JobCancel(err)
+	}
+	return err
+}
+
+// do calls work; a panic is an error.
+func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	late := fmt.Errorf("a task may take %v: %w", w.limit, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.limit, late)
+	defer cancel()
+	return w.work(ctx, t)
+}
+
+// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again while it goes on.
+func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
+
+// longestMargin before a task counts as lost is enough to write what became of it.
+const longestMargin = 15 * time.Second
+
+// snooze is for how long a task waits whose app has its share of the workers.
+const snooze = time.Second
