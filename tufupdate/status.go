@@ -142,7 +142,7 @@ func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d
 		s.warn("keys of "+cmp.Or(bins, role.Name), unusable.Error())
 		s.broken = cmp.Or(s.broken, unusable)
 	case online && refused != nil:
-		s.warn(refused.Error(), refused.Error())
+		s.warn("refusal of "+cmp.Or(bins, role.Name), refused.Error())
 	case online:
 		r.Online = true
 	}
