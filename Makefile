@@ -6,7 +6,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN           := $(CURDIR)/.cache/bin
 FUZZTIME      ?= 30s
 
-.PHONY: test soak lint fmt fuzz bench deps
+.PHONY: test soak lint width fmt fuzz bench deps
 
 # All tests with the race detector, also those against real servers and foreign clients, none of which is skipped here.
 test: deps
@@ -20,10 +20,23 @@ soak: deps
 	$(MAKE) fuzz FUZZTIME=5m
 
 # The linters of .golangci.yml, which hold the import arrows too, on both modules.
-lint:
+lint: width
 	GOBIN=$(BIN) go install $(GOLANGCI_LINT)
 	$(BIN)/golangci-lint run ./...
 	cd integration && $(BIN)/golangci-lint run ./...
+
+# Comments and Markdown wrap at 100 columns, a tab counting four; lll holds code to 120. Tables, code
+# and what has no space to break at are left alone.
+width:
+	@git ls-files '*.go' '*.md' | grep -v testdata/ | xargs awk '\
+		FNR == 1 { code = 0 } \
+		/^```/ { code = !code } \
+		{ line = $$0; gsub(/\t/, "    ", line); gsub(/[\200-\277]/, "", line) } \
+		length(line) <= 100 { next } \
+		FILENAME ~ /\.go$$/ && $$0 !~ /^\t*\/\/ [^\t]/ { next } \
+		FILENAME ~ /\.md$$/ && (code || /^(    |\||#)/) { next } \
+		/ .* / { print FILENAME ":" FNR ": wider than 100 columns"; bad = 1 } \
+		END { exit bad }'
 
 fmt:
 	gofmt -w .

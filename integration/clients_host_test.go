@@ -20,7 +20,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A host serves a repository over HTTP as a static host does that knows nothing of TUF, and rolls it.
+// A host serves a repository over HTTP as a static host does that knows nothing of TUF, and rolls
+// it.
 type host struct {
 	repo    *testrepo.Repo
 	keys    *keys.Memory
@@ -33,8 +34,8 @@ type host struct {
 	requests atomic.Int64
 }
 
-// newHost makes a repository and serves it. Besides the top-level roles, rolls sign the roles named, each by itself: delegated roles, or
-// the prefix of bins.
+// newHost makes a repository and serves it. Besides the top-level roles, rolls sign the roles
+// named, each by itself: delegated roles, or the prefix of bins.
 func newHost(t *testing.T, options testrepo.Options, roles ...string) *host {
 	t.Helper()
 	h := &host{
@@ -65,7 +66,8 @@ func newHost(t *testing.T, options testrepo.Options, roles ...string) *host {
 	return h
 }
 
-// addKeys gives the updater the keys that the repository has now, with the signers of this project: they too are for clients to judge.
+// addKeys gives the updater the keys that the repository has now, with the signers of this project:
+// they too are for clients to judge.
 func (h *host) addKeys(t *testing.T) {
 	t.Helper()
 	for role, held := range h.repo.Keys {

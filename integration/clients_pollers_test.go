@@ -22,7 +22,8 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/updater"
 )
 
-// A client polls a repository over HTTP with one of the implementations, in its default configuration, and keeps what it trusts.
+// A client polls a repository over HTTP with one of the implementations, in its default
+// configuration, and keeps what it trusts.
 type client struct {
 	name     string
 	cache    string // folder with the metadata that it trusts, one file for each role
@@ -31,14 +32,16 @@ type client struct {
 	polls    int
 }
 
-// newClients returns one client of each implementation, which trust the first root of a repository and know nothing else.
+// newClients returns one client of each implementation, which trust the first root of a repository
+// and know nothing else.
 func newClients(t *testing.T, h *host, js *tufJS) []*client {
 	t.Helper()
 	return []*client{newGoTUF(t, h), js.newClient(t, h)}
 }
 
-// poll refreshes, downloads targets, and returns the versions in the cache: of the top-level roles, and of all roles by which the client
-// has looked for targets so far. It does not fail, and no version goes back.
+// poll refreshes, downloads targets, and returns the versions in the cache: of the top-level roles,
+// and of all roles by which the client has looked for targets so far. It does not fail, and no
+// version goes back.
 func (c *client) poll(t *testing.T, targets []string) (versions map[string]int64) {
 	c.polls++
 	contents, err := c.download(targets)
@@ -57,11 +60,12 @@ func (c *client) poll(t *testing.T, targets []string) (versions map[string]int64
 	return versions
 }
 
-// wholeSeconds is how the specification has expiry written. These clients take fractions too; python-tuf does not.
+// wholeSeconds is how the specification has expiry written. These clients take fractions too;
+// python-tuf does not.
 var wholeSeconds = regexp.MustCompile(`"expires": ?"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"`)
 
-// cachedVersions reads the versions of metadata files, by role, and fails if one is not what other clients would take. Both implementations
-// quote the names of roles as in a URL.
+// cachedVersions reads the versions of metadata files, by role, and fails if one is not what other
+// clients would take. Both implementations quote the names of roles as in a URL.
 func cachedVersions(folder string) (map[string]int64, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
 	if err != nil {
@@ -92,28 +96,29 @@ func newGoTUF(t *testing.T, h *host) *client {
 	cfg, err := config.New(h.url, h.repo.Root)
 	require.NoError(t, err)
 	cfg.LocalMetadataDir, cfg.LocalTargetsDir = t.TempDir(), t.TempDir()
-	return &client{name: "go-tuf", cache: cfg.LocalMetadataDir, download: func(targets []string) (map[string]string, error) {
-		u, err := updater.New(cfg)
-		if err != nil {
-			return nil, err
-		}
-		if err := u.Refresh(); err != nil {
-			return nil, err
-		}
-		contents := map[string]string{}
-		for _, path := range targets {
-			info, err := u.GetTargetInfo(path)
+	return &client{name: "go-tuf", cache: cfg.LocalMetadataDir,
+		download: func(targets []string) (map[string]string, error) {
+			u, err := updater.New(cfg)
 			if err != nil {
 				return nil, err
 			}
-			_, data, err := u.DownloadTarget(info, "", "")
-			if err != nil {
+			if err := u.Refresh(); err != nil {
 				return nil, err
 			}
-			contents[path] = string(data)
-		}
-		return contents, nil
-	}}
+			contents := map[string]string{}
+			for _, path := range targets {
+				info, err := u.GetTargetInfo(path)
+				if err != nil {
+					return nil, err
+				}
+				_, data, err := u.DownloadTarget(info, "", "")
+				if err != nil {
+					return nil, err
+				}
+				contents[path] = string(data)
+			}
+			return contents, nil
+		}}
 }
 
 // A tufJS is a process that polls with tuf-js. Of its clients one polls at a time.
@@ -123,8 +128,8 @@ type tufJS struct {
 	answers *bufio.Reader
 }
 
-// startTufJS installs tuf-js and starts a process, which ends with the test. The test is skipped if there is no npm, but fails if
-// TUF_TEST_REQUIRE is set.
+// startTufJS installs tuf-js and starts a process, which ends with the test. The test is skipped if
+// there is no npm, but fails if TUF_TEST_REQUIRE is set.
 func startTufJS(t *testing.T) *tufJS {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil && os.Getenv("TUF_TEST_REQUIRE") == "" {
@@ -136,7 +141,8 @@ func startTufJS(t *testing.T) *tufJS {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), data, 0o600))
 	}
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
+	install := exec.CommandContext(t.Context(), "npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit",
+		"--no-fund")
 	install.Dir = folder
 	output, err := install.CombinedOutput()
 	require.NoError(t, err, "%s", output)
@@ -174,10 +180,11 @@ func (js *tufJS) newClient(t *testing.T, h *host) *client {
 	t.Helper()
 	request := pollRequest{MetadataDir: t.TempDir(), TargetDir: t.TempDir(), MetadataURL: h.url}
 	require.NoError(t, os.WriteFile(filepath.Join(request.MetadataDir, "root.json"), h.repo.Root, 0o600))
-	return &client{name: "tuf-js", cache: request.MetadataDir, download: func(targets []string) (map[string]string, error) {
-		request.Targets = targets
-		return js.poll(request)
-	}}
+	return &client{name: "tuf-js", cache: request.MetadataDir,
+		download: func(targets []string) (map[string]string, error) {
+			request.Targets = targets
+			return js.poll(request)
+		}}
 }
 
 func (js *tufJS) poll(request pollRequest) (contents map[string]string, err error) {

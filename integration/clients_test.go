@@ -31,7 +31,8 @@ type shape struct {
 	roles   []string // to be signed besides the top-level ones: delegated roles, and prefixes of bins
 	targets []string // to be downloaded
 
-	// where says where a client looks for targets: what has to be among the roles of its cache, and what must not be.
+	// where says where a client looks for targets: what has to be among the roles of its cache, and
+	// what must not be.
 	where map[string]place
 }
 
@@ -77,9 +78,9 @@ func nested() shape {
 	}
 }
 
-// hashBins has a target file whose entry is in two bins, since go-tuf looks for it elsewhere than the specification says: v2.4.2 compares
-// path_hash_prefixes with the hash of the path in base64, not in hexadecimal digits (DelegatedRole.IsDelegatedPath). No server and no
-// signer can help that.
+// hashBins has a target file whose entry is in two bins, since go-tuf looks for it elsewhere than
+// the specification says: v2.4.2 compares path_hash_prefixes with the hash of the path in base64,
+// not in hexadecimal digits (DelegatedRole.IsDelegatedPath). No server and no signer can help that.
 func hashBins() shape {
 	s := shape{name: "hash bins", roles: []string{"bins"}}
 	path, bin, binOfGoTUF := "", "", ""
@@ -113,13 +114,14 @@ func succinctBins() shape {
 	}
 }
 
-// quoted has roles whose names the clients quote in URLs, not all of them alike: url.PathEscape leaves some characters as they are that
-// encodeURIComponent quotes, and the other way round.
+// quoted has roles whose names the clients quote in URLs, not all of them alike: url.PathEscape
+// leaves some characters as they are that encodeURIComponent quotes, and the other way round.
 func quoted() shape {
 	s := shape{name: "role names that need quoting"}
 	for i, name := range []string{"team a", "team+b/ü", "100%", "50%41", "a?b#c", "x&y=z;@$,:", "it's (all) here!*"} {
 		path := fmt.Sprintf("quoted%d/x.txt", i)
-		s.options.Delegation = append(s.options.Delegation, testrepo.Delegation{Name: name, Paths: []string{path}, Target: path})
+		s.options.Delegation = append(s.options.Delegation,
+			testrepo.Delegation{Name: name, Paths: []string{path}, Target: path})
 		s.roles = append(s.roles, name)
 		s.targets = append(s.targets, path)
 	}
@@ -153,12 +155,14 @@ func pollEveryShape(t *testing.T, js *tufJS) {
 			})
 		}
 	}
-	t.Logf("2 clients, %d shapes of repositories, %d kinds of keys: %d polls during %d rolls", len(shapes()), len(kinds), polls, rolls)
+	t.Logf("2 clients, %d shapes of repositories, %d kinds of keys: %d polls during %d rolls", len(shapes()), len(kinds),
+		polls, rolls)
 }
 
-// pollDuringRolls lets the clients poll at the same time, while all choices of roles are rolled: with consistent snapshots before every
-// second request, so that no poll ends with the repository that it began with; without them between the rounds, since in between clients
-// may see files that do not fit together.
+// pollDuringRolls lets the clients poll at the same time, while all choices of roles are rolled:
+// with consistent snapshots before every second request, so that no poll ends with the repository
+// that it began with; without them between the rounds, since in between clients may see files that
+// do not fit together.
 func pollDuringRolls(t *testing.T, h *host, clients []*client, targets []string) {
 	t.Helper()
 	consistent := h.repo.Consistent()
@@ -194,17 +198,20 @@ func assertPublished(t *testing.T, published map[string]int64, client string, ve
 	}
 }
 
-// takeLargeSnapshots has clients poll repositories whose snapshot is larger than what they fetch unless the timestamp lists its length.
+// takeLargeSnapshots has clients poll repositories whose snapshot is larger than what they fetch
+// unless the timestamp lists its length.
 //
-// tuf-js reads a snapshot in a time that grows with the square of its entries, whatever their size (@tufjs/models copies what it has read
-// of Snapshot.meta for each entry, up to and including 5.0.2): a minute for 8,000. So it gets few and long ones.
+// tuf-js reads a snapshot in a time that grows with the square of its entries, whatever their size
+// (@tufjs/models copies what it has read of Snapshot.meta for each entry, up to and including
+// 5.0.2): a minute for 8,000. So it gets few and long ones.
 func takeLargeSnapshots(t *testing.T, js *tufJS) {
 	const limit = 2_000_000
 	options := testrepo.Options{}
 	for i := range 250 {
 		options.Listed = append(options.Listed, fmt.Sprintf("%08200d", i))
 	}
-	for name, hashes := range map[string]bool{"whose length is listed": true, "whose length was not listed before": false} {
+	for name, hashes := range map[string]bool{"whose length is listed": true,
+		"whose length was not listed before": false} {
 		t.Run(name, func(t *testing.T) {
 			options.Hashes = hashes
 			h := newHost(t, options)

@@ -30,7 +30,8 @@ const (
 	updatePath = "/tuf/v1/metadata/online?appName=" + demoApp
 )
 
-// needOpenFiles makes sure that this process may hold all connections, and so may the server, which inherits the limit.
+// needOpenFiles makes sure that this process may hold all connections, and so may the server, which
+// inherits the limit.
 func needOpenFiles(t *testing.T) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -69,8 +70,8 @@ func (s *server) openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// works plays the clients that the server is there for, who come with new connections: a roll succeeds, and go-tuf's client sees what came
-// of it.
+// works plays the clients that the server is there for, who come with new connections: a roll
+// succeeds, and go-tuf's client sees what came of it.
 func (s *server) works(t *testing.T, client httpClient) {
 	t.Helper()
 	http.DefaultClient.CloseIdleConnections()
@@ -81,8 +82,9 @@ func (s *server) works(t *testing.T, client httpClient) {
 	require.Equal(t, task.Result.Details.Versions[metadata.TIMESTAMP], after[metadata.TIMESTAMP])
 }
 
-// crowd opens so many connections at once, which all say the same and then nothing more. It returns once all are connected, with a
-// count of those on whom the server has hung up, and with what waits for it to hang up on all.
+// crowd opens so many connections at once, which all say the same and then nothing more. It returns
+// once all are connected, with a count of those on whom the server has hung up, and with what waits
+// for it to hang up on all.
 func (s *server) crowd(t *testing.T, n int, says string) (gone *atomic.Int64, wait func()) {
 	t.Helper()
 	gone = new(atomic.Int64)
@@ -118,7 +120,8 @@ func TestTenThousandConnectionsKeepNobodyOut(t *testing.T) {
 			"that begin a header and never end it",
 			"POST " + updatePath + " HTTP/1.1\r\nHost: x\r\nX-Filler: " + strings.Repeat("x", 12<<10), 512,
 		},
-		{"that announce a body and do not send it", "POST " + updatePath + " HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n", 256},
+		{"that announce a body and do not send it",
+			"POST " + updatePath + " HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n", 256},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := startServer(t, program, t.TempDir())
@@ -172,18 +175,22 @@ func TestBodiesThatNeverEndAreRefused(t *testing.T) {
 		{"chunks without end", s.posts(asJSON, chunked), "a\r\n          \r\n", endless / 15, false, 413},
 		{"chunks without end, without a token", noToken(asJSON, chunked), "a\r\n          \r\n", endless / 15, false, 401},
 		{"1 GB announced and sent", s.posts(asJSON, length(1<<30)), strings.Repeat(" ", 4096), endless / 4096, false, 413},
-		{"1 GB announced and sent, without a token", noToken(asJSON, length(1<<30)), strings.Repeat(" ", 4096), endless / 4096, false, 401},
+		{"1 GB announced and sent, without a token", noToken(asJSON, length(1<<30)), strings.Repeat(" ", 4096),
+			endless / 4096, false, 401},
 		{"1 GB announced, not sent", s.posts(asJSON, length(1<<30)), "{", 1, false, 400},
-		{"1 GB in one chunk", s.posts(asJSON, chunked) + "40000000\r\n", strings.Repeat(" ", 4096), endless / 4096, false, 413},
+		{"1 GB in one chunk", s.posts(asJSON, chunked) + "40000000\r\n", strings.Repeat(" ", 4096), endless / 4096, false,
+			413},
 		{"a chunk larger than any number", s.posts(asJSON, chunked), "10000000000000000\r\n ", 1, false, 400},
 		{"a chunk of negative size", s.posts(asJSON, chunked), "-1\r\n ", 1, false, 400},
 		{"the size of a chunk without end", s.posts(asJSON, chunked), "0", endless, false, 400},
-		{"an extension of a chunk without end", s.posts(asJSON, chunked) + "2;x=", strings.Repeat("x", 4096), endless / 4096, false, 400},
+		{"an extension of a chunk without end", s.posts(asJSON, chunked) + "2;x=", strings.Repeat("x", 4096), endless / 4096,
+			false, 400},
 		{
 			"small chunks with large extensions", s.posts(asJSON, chunked), "1;" + strings.Repeat("x", 2000) + "\r\n \r\n",
 			endless / 2000, false, 400,
 		},
-		{"a trailer without end", s.posts(asJSON, chunked) + "2\r\n{}\r\n0\r\nX: ", strings.Repeat("x", 4096), endless / 4096, false, 400},
+		{"a trailer without end", s.posts(asJSON, chunked) + "2\r\n{}\r\n0\r\nX: ", strings.Repeat("x", 4096), endless / 4096,
+			false, 400},
 	}
 	var attacking sync.WaitGroup
 	for _, a := range attacks {
@@ -264,7 +271,8 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		statuses []int // of all answers on the connection
 	}{
 		{
-			"both lengths, a request in the body", noToken("Content-Length: 200", "Transfer-Encoding: chunked") + body + smuggled,
+			"both lengths, a request in the body", noToken("Content-Length: 200", "Transfer-Encoding: chunked") + body +
+				smuggled,
 			[]int{401, 401},
 		},
 		{
@@ -292,7 +300,8 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		{"a host with a path", strings.Replace(s.posts(), "Host: x", "Host: x/../y", 1), []int{400}},
 		{"an expectation that nobody knows", s.posts("Expect: 200-ok"), []int{417}},
 		{
-			"absolute URL", noToken("Content-Length: 0") + "POST http://evil.example" + updatePath + " HTTP/1.1\r\nHost: x\r\n\r\n",
+			"absolute URL", noToken("Content-Length: 0") + "POST http://evil.example" + updatePath +
+				" HTTP/1.1\r\nHost: x\r\n\r\n",
 			[]int{401, 401},
 		},
 		{"absolute URL to a file", line("GET file:///etc/passwd HTTP/1.1"), []int{404}},
@@ -309,11 +318,13 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		{"HTTP/9.9", line("POST " + updatePath + " HTTP/9.9"), []int{505}},
 		{
 			"upgrade to h2c, without a token",
-			noToken("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__", "Content-Length: 0"),
+			noToken("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__",
+				"Content-Length: 0"),
 			[]int{401},
 		},
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", []int{400}},
-		{"a method that overrides another", strings.Replace(s.posts("X-HTTP-Method-Override: POST"), "POST", "GET", 1), []int{405}},
+		{"a method that overrides another", strings.Replace(s.posts("X-HTTP-Method-Override: POST"), "POST", "GET", 1),
+			[]int{405}},
 		{"no method", line(" " + updatePath + " HTTP/1.1"), []int{400}},
 		{"a method with a space", line("PO ST " + updatePath + " HTTP/1.1"), []int{400}},
 		{"a space in the path", line("POST " + updatePath + " x HTTP/1.1"), []int{400}},
@@ -338,7 +349,8 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	s.isUnhurt(t, 2)
 }
 
-// answers writes a request, and nothing after it, and returns the statuses of all answers on that connection.
+// answers writes a request, and nothing after it, and returns the statuses of all answers on that
+// connection.
 func (s *server) answers(t *testing.T, request string) (statuses []int) {
 	t.Helper()
 	conn := s.dial(t)
@@ -362,29 +374,35 @@ func TestPathsThatAreNoFilesAreNotServed(t *testing.T) {
 	inside := strings.TrimPrefix(s.metadata, s.api) // with a slash at the end
 
 	// What an attacker would like to read is there.
-	for _, name := range []string{"keys", "root-keys", "jwt-secret", "roots/" + demoApp + ".json", "repository/" + demoApp + "/.filestore/lock"} {
+	for _, name := range []string{"keys", "root-keys", "jwt-secret", "roots/" + demoApp + ".json",
+		"repository/" + demoApp + "/.filestore/lock"} {
 		_, err := os.Stat(filepath.Join(s.dir, "demo-data", filepath.FromSlash(name)))
 		require.NoError(t, err)
 	}
 	var paths []string
 	for _, climb := range []string{
-		"../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%2e%2e%5c", "..%255c", "%252e%252e%252f", "%c0%ae%c0%ae/", "..%c0%af",
+		"../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%2e%2e%5c", "..%255c", "%252e%252e%252f", "%c0%ae%c0%ae/",
+		"..%c0%af",
 		"%uff0e%uff0e/", "%ef%bc%8e%ef%bc%8e/", "....//", "..;/", ".%00./", "..%00/", "..%0a/",
 		"targets/../../", "./../", "%2f..%2f", "x/..%2f..%2f",
 	} {
-		for _, name := range []string{"jwt-secret", "roots/" + demoApp + ".json", "keys/" + demoApp, "../../../../../../../etc/passwd"} {
+		for _, name := range []string{"jwt-secret", "roots/" + demoApp + ".json", "keys/" + demoApp,
+			"../../../../../../../etc/passwd"} {
 			paths = append(paths, inside+strings.Repeat(climb, 3)+name, "/tuf_metadata/"+climb+name)
 		}
 	}
 	for _, name := range []string{
 		".filestore/lock", "%2efilestore/lock", ".filestore%2flock", "targets/.filestore/lock", ".filestore", ".filestore/",
 		"../.filestore/lock", "x/../.filestore/lock",
-		"", "/", ".", "..", "%2f", "%00", "%", "%zz", "%ff", "%2e", "//timestamp.json", "./timestamp.json", "%2ftimestamp.json",
+		"", "/", ".", "..", "%2f", "%00", "%", "%zz", "%ff", "%2e", "//timestamp.json", "./timestamp.json",
+		"%2ftimestamp.json",
 		"timestamp.json/", "timestamp.json%00", "timestamp.json%00.txt",
-		"timestamp.json/x", "timestamp.json%20", "timestamp.json.", "timestamp.json::$DATA", "timestamp.json~", "TIMESTAMP.JSON",
+		"timestamp.json/x", "timestamp.json%20", "timestamp.json.", "timestamp.json::$DATA", "timestamp.json~",
+		"TIMESTAMP.JSON",
 		"timestamp%2ejson%2f", "timestamp.json;x", "targets", "targets/", "targets/..", "0.root.json", "-1.root.json",
 		"01.root.json", "1.ROOT.json", "99999999999999999999.root.json", strings.Repeat("a/", 5000),
-		strings.Repeat("%2e%2e%2f", 1500), strings.Repeat("a", 2000), "a%00" + strings.Repeat("b", 255), strings.Repeat("a", 256),
+		strings.Repeat("%2e%2e%2f", 1500), strings.Repeat("a", 2000), "a%00" +
+			strings.Repeat("b", 255), strings.Repeat("a", 256),
 		"*", "?", "con", "nul.json", "$(id)", "`id`", "'", "%0d%0aSet-Cookie:%20x", "<script>",
 	} {
 		paths = append(paths, inside+name)
@@ -410,7 +428,8 @@ func TestPathsThatAreNoFilesAreNotServed(t *testing.T) {
 			require.NoError(t, err)
 			conn.Close()
 			assert.Regexp(t, `^HTTP/1\.1 (404|400) `, string(answer), path)
-			for _, forbidden := range []string{string(secret), "PRIVATE KEY", "root:x:", "\r\nSet-Cookie:", "\r\nLocation:", `"signed"`} {
+			for _, forbidden := range []string{string(secret), "PRIVATE KEY", "root:x:", "\r\nSet-Cookie:", "\r\nLocation:",
+				`"signed"`} {
 				assert.NotContains(t, string(answer), forbidden, path)
 			}
 		}
@@ -426,7 +445,8 @@ func (s *server) posts(lines ...string) string {
 	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
 
-// isUnhurt stops the server and judges its log: it accepted as many tasks as the test asked for in earnest.
+// isUnhurt stops the server and judges its log: it accepted as many tasks as the test asked for in
+// earnest.
 func (s *server) isUnhurt(t *testing.T, accepted int) {
 	t.Helper()
 	log := s.stop(t)

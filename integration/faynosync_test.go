@@ -35,7 +35,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// An installation is a faynoSync installation, as far as it matters: a bucket, a folder of keys, and a Redis.
+// An installation is a faynoSync installation, as far as it matters: a bucket, a folder of keys,
+// and a Redis.
 type installation struct {
 	repo   *testrepo.Repo
 	bucket string // folder, unless the bucket is elsewhere
@@ -82,7 +83,8 @@ func newInstallationIn(t *testing.T, client *redis.Client, store string) *instal
 func (in *installation) set(t *testing.T, key, value string) {
 	t.Helper()
 	require.NoError(t, in.redis.Set(t.Context(), key, value, 0).Err())
-	t.Cleanup(func() { _ = in.redis.Del(context.WithoutCancel(t.Context()), key).Err() }) // the server may have been stopped
+	// the server may have been stopped
+	t.Cleanup(func() { _ = in.redis.Del(context.WithoutCancel(t.Context()), key).Err() })
 }
 
 func (in *installation) updater(t *testing.T) *tufupdate.Updater {
@@ -91,8 +93,9 @@ func (in *installation) updater(t *testing.T) *tufupdate.Updater {
 	require.NoError(t, err)
 	provider.Flat = true
 	u, err := tufupdate.New(tufupdate.Config{
-		Store: open(t, in.store), Keys: provider, Settings: faynosync.Settings(in.redis), Logger: slog.New(slog.DiscardHandler),
-		Roots: func(context.Context, string) ([]byte, error) { return in.repo.Root, nil },
+		Store: open(t, in.store), Keys: provider, Settings: faynosync.Settings(in.redis),
+		Logger: slog.New(slog.DiscardHandler),
+		Roots:  func(context.Context, string) ([]byte, error) { return in.repo.Root, nil },
 	})
 	require.NoError(t, err)
 	return u
@@ -113,7 +116,8 @@ func TestWhatFaynosyncHasDecidedCounts(t *testing.T) {
 		says     string
 		validity map[string]time.Duration
 	}{
-		"ready":            {keys: nil, validity: map[string]time.Duration{"timestamp": day, "snapshot": 7 * day, "targets": 90 * day}},
+		"ready": {keys: nil, validity: map[string]time.Duration{"timestamp": day, "snapshot": 7 * day,
+			"targets": 90 * day}},
 		"not bootstrapped": {keys: map[string]string{"BOOTSTRAP": ""}, err: tufupdate.ErrNotBootstrapped},
 		"bootstrap under way": {
 			keys: map[string]string{"BOOTSTRAP": "pre-123"},
@@ -129,22 +133,26 @@ func TestWhatFaynosyncHasDecidedCounts(t *testing.T) {
 			keys: map[string]string{"TARGETS_ONLINE_KEY": "false"}, roles: []string{"targets"},
 			err: tufupdate.ErrTargetsOffline,
 		},
-		"targets offline, for nothing": {keys: map[string]string{"TARGETS_ONLINE_KEY": ""}, roles: []string{"targets"}, err: tufupdate.ErrTargetsOffline},
+		"targets offline, for nothing": {keys: map[string]string{"TARGETS_ONLINE_KEY": ""}, roles: []string{"targets"},
+			err: tufupdate.ErrTargetsOffline},
 		"days": {
 			keys: map[string]string{
 				"TIMESTAMP_EXPIRATION": "2", "SNAPSHOT_EXPIRATION": "3", "TARGETS_EXPIRATION": "365",
 				"team_EXPIRATION": "30",
 			},
-			roles:    []string{"targets", "team"},
-			validity: map[string]time.Duration{"timestamp": 2 * day, "snapshot": 3 * day, "targets": 365 * day, "team": 30 * day},
+			roles: []string{"targets", "team"},
+			validity: map[string]time.Duration{"timestamp": 2 * day, "snapshot": 3 * day, "targets": 365 * day,
+				"team": 30 * day},
 		},
-		"no number":           {keys: map[string]string{"SNAPSHOT_EXPIRATION": "a week"}, says: `SNAPSHOT_EXPIRATION_acme_desktop: "a week"`},
+		"no number": {keys: map[string]string{"SNAPSHOT_EXPIRATION": "a week"},
+			says: `SNAPSHOT_EXPIRATION_acme_desktop: "a week"`},
 		"nothing":             {keys: map[string]string{"SNAPSHOT_EXPIRATION": ""}, says: "SNAPSHOT_EXPIRATION"},
 		"zero days":           {keys: map[string]string{"TARGETS_EXPIRATION": "0"}, says: "TARGETS_EXPIRATION"},
 		"half a day":          {keys: map[string]string{"TIMESTAMP_EXPIRATION": "0.5"}, says: "TIMESTAMP_EXPIRATION"},
 		"more than there are": {keys: map[string]string{"TIMESTAMP_EXPIRATION": "200000"}, says: "TIMESTAMP_EXPIRATION"},
-		"a delegated role's":  {keys: map[string]string{"team_EXPIRATION": "-1"}, roles: []string{"team"}, says: "team_EXPIRATION"},
-		"of another role":     {keys: map[string]string{"team_EXPIRATION": "-1"}, roles: []string{"snapshot"}},
+		"a delegated role's": {keys: map[string]string{"team_EXPIRATION": "-1"}, roles: []string{"team"},
+			says: "team_EXPIRATION"},
+		"of another role": {keys: map[string]string{"team_EXPIRATION": "-1"}, roles: []string{"snapshot"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := newInstallation(t, client)
@@ -248,8 +256,9 @@ func TestRedisDownIsNoDefault(t *testing.T) {
 	in.refresh(t)
 }
 
-// What faynoSync writes it writes over whatever is there. If it read before a roll was published, it takes that back under the same numbers. A
-// server that knows what was there before signs nothing then, until it is started anew or faynoSync has signed again.
+// What faynoSync writes it writes over whatever is there. If it read before a roll was published,
+// it takes that back under the same numbers. A server that knows what was there before signs
+// nothing then, until it is started anew or faynoSync has signed again.
 func TestARollThatFaynosyncOverwritesIsNotTakenForItsOwn(t *testing.T) {
 	client, _ := redisserver.Start(t)
 	in := newInstallation(t, client)
@@ -348,10 +357,12 @@ func TestAMirrorShowsHowFarATaskIs(t *testing.T) {
 		state string
 		says  string
 	}{
-		"success":   {func() (tasks.Result, error) { return tasks.Result{Roles: []string{"timestamp"}}, nil }, "SUCCESS", ""},
-		"failure":   {func() (tasks.Result, error) { return tasks.Result{}, errors.New("no such key") }, "FAILURE", "no such key"},
-		"panic":     {func() (tasks.Result, error) { panic("oh no") }, "FAILURE", "panic: oh no"},
-		"last time": {func() (tasks.Result, error) { return tasks.Result{}, tasks.Temporary(errors.New("store is down")) }, "FAILURE", "store is down"},
+		"success": {func() (tasks.Result, error) { return tasks.Result{Roles: []string{"timestamp"}}, nil }, "SUCCESS", ""},
+		"failure": {func() (tasks.Result, error) { return tasks.Result{}, errors.New("no such key") }, "FAILURE",
+			"no such key"},
+		"panic": {func() (tasks.Result, error) { panic("oh no") }, "FAILURE", "panic: oh no"},
+		"last time": {func() (tasks.Result, error) { return tasks.Result{}, tasks.Temporary(errors.New("store is down")) },
+			"FAILURE", "store is down"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mirror := faynosync.NewMirror(tasks.NewMemory(tasks.MemoryOptions{}), client, slog.New(slog.DiscardHandler))
@@ -422,7 +433,8 @@ func TestTheGuideForFaynosyncWorks(t *testing.T) {
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "bash", "-eux", "-o", "pipefail", "-c", script.String())
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "SOURCE="+repository, "REDIS="+redisURL, "BUCKET="+in.bucket, "KEYS="+in.keys, "APP=acme/desktop",
+	cmd.Env = append(os.Environ(), "SOURCE="+repository, "REDIS="+redisURL, "BUCKET="+in.bucket, "KEYS="+in.keys,
+		"APP=acme/desktop",
 		"TUF_JWT_SECRET="+secret, "TOKEN="+token, "ADDRESS="+address)
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", output)

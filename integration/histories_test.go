@@ -41,8 +41,8 @@ const (
 	shortestLife  = 100 * time.Millisecond
 )
 
-// Processes have tasks done for several apps of one store, and are killed at any moment and started again, while clients look. What clients
-// saw, and what workers said, is checked afterwards.
+// Processes have tasks done for several apps of one store, and are killed at any moment and started
+// again, while clients look. What clients saw, and what workers said, is checked afterwards.
 func TestProcessesThatAreKilledLeaveEveryClientContent(t *testing.T) {
 	onFiles, onS3 := int64(14), int64(8)
 	if os.Getenv("TUF_TEST_SOAK") != "" {
@@ -66,9 +66,11 @@ func watchedApps(t *testing.T, store storage.Store) (repos []*testrepo.Repo, rol
 	}{
 		{testrepo.Options{App: "acme/plain", Keys: map[string]string{"timestamp": testrepo.ECDSA}}, nil},
 		{testrepo.Options{App: "acme/hashes", Hashes: true, Pretty: true, Unknown: true}, nil},
-		{testrepo.Options{App: "other/nested", Threshold: map[string]int{"targets": 2, "inner": 2}, Delegation: []testrepo.Delegation{
-			{Name: "outer", Paths: []string{"a/*"}, Children: []testrepo.Delegation{{Name: "inner", Paths: []string{"a/*"}, Target: "a/file"}}},
-		}}, [][]string{{"inner"}, {"outer", "inner"}}},
+		{testrepo.Options{App: "other/nested", Threshold: map[string]int{"targets": 2, "inner": 2},
+			Delegation: []testrepo.Delegation{
+				{Name: "outer", Paths: []string{"a/*"}, Children: []testrepo.Delegation{{Name: "inner", Paths: []string{"a/*"},
+					Target: "a/file"}}},
+			}}, [][]string{{"inner"}, {"outer", "inner"}}},
 		{testrepo.Options{App: "other/bins", Succinct: 2}, [][]string{{"bin"}, {"bin-1"}}},
 	} {
 		repos = append(repos, testrepo.New(t, store, a.options))
@@ -77,7 +79,8 @@ func watchedApps(t *testing.T, store storage.Store) (repos []*testrepo.Repo, rol
 	return repos, roles
 }
 
-// killWorkers kills workers, each within longest of its first sign of work: so often, and more often if by then nothing has been done for some app.
+// killWorkers kills workers, each within longest of its first sign of work: so often, and more
+// often if by then nothing has been done for some app.
 func killWorkers(t *testing.T, place string, kills int64, longest time.Duration) {
 	store := open(t, place)
 	repos, roles := watchedApps(t, store)
@@ -147,7 +150,8 @@ type watch struct {
 func (w *watch) success(app string, asked []string, versions map[string]int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.record.Successes = append(w.record.Successes, history.Success{App: app, Heard: w.clock.Add(1), Asked: asked, Versions: versions})
+	w.record.Successes = append(w.record.Successes,
+		history.Success{App: app, Heard: w.clock.Add(1), Asked: asked, Versions: versions})
 }
 
 // idle returns the apps for which no worker has done a task since the first kill.
@@ -196,7 +200,8 @@ func (w *watch) Replace(context.Context, string, storage.Version, []byte) (stora
 	panic("watchers do not write")
 }
 
-// watch has two clients look at an app until done, and once more: one that began before everything, and ever new ones. Then both agree.
+// watch has two clients look at an app until done, and once more: one that began before everything,
+// and ever new ones. Then both agree.
 func (w *watch) watch(t *testing.T, repo *testrepo.Repo, done <-chan struct{}) {
 	old := testrepo.NewClient(t, w, repo.App, repo.Root, true)
 	for stop := false; !stop; {
@@ -218,7 +223,8 @@ func (w *watch) watch(t *testing.T, repo *testrepo.Repo, done <-chan struct{}) {
 }
 
 // observe records what a client finds, and reports whether it would go on.
-func (w *watch) observe(ctx context.Context, repo *testrepo.Repo, client *testrepo.Client) (found map[string]int64, ok bool) {
+func (w *watch) observe(ctx context.Context, repo *testrepo.Repo, client *testrepo.Client) (found map[string]int64,
+	ok bool) {
 	o := history.Observation{App: repo.App, Begun: w.clock.Add(1)}
 	found, err := client.Versions()
 	if err == nil {
@@ -246,7 +252,8 @@ func listed(versions map[string]int64) map[string]int64 {
 	return versions
 }
 
-// verifyListed reads the files that a snapshot lists, and verifies targets by root and each delegated one by whoever delegates to it.
+// verifyListed reads the files that a snapshot lists, and verifies targets by root and each
+// delegated one by whoever delegates to it.
 func (w *watch) verifyListed(ctx context.Context, repo *testrepo.Repo, versions map[string]int64) error {
 	documents := map[string]*metadata.Metadata[metadata.TargetsType]{}
 	for role, version := range listed(versions) {
@@ -306,7 +313,8 @@ func delegated(d *metadata.Delegations) (roles []string) {
 	return roles
 }
 
-// workAndBeKilled starts a worker and kills it a while after it has begun to work. It reports whether there was work under way.
+// workAndBeKilled starts a worker and kills it a while after it has begun to work. It reports
+// whether there was work under way.
 func (w *watch) workAndBeKilled(t *testing.T, j job, random *rand.Rand, longest time.Duration) (hit bool) {
 	j.Seed = random.Uint64()
 	life := shortestLife + time.Duration(random.Int64N(int64(longest-shortestLife)))
@@ -363,7 +371,8 @@ func (w *watch) rollAll(t *testing.T, j job, repos []*testrepo.Repo) {
 	t.Helper()
 	provider, err := keys.NewDir(j.Keys)
 	require.NoError(t, err)
-	u, err := tufupdate.New(tufupdate.Config{Store: w.store, Keys: provider, Roots: j.root, Logger: slog.New(slog.DiscardHandler)})
+	u, err := tufupdate.New(tufupdate.Config{Store: w.store, Keys: provider, Roots: j.root,
+		Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	for i, repo := range repos {
 		for _, roles := range j.Apps[i].Roles {
@@ -375,7 +384,8 @@ func (w *watch) rollAll(t *testing.T, j job, repos []*testrepo.Repo) {
 	}
 }
 
-// readSnapshots reads the snapshots of which somebody has said that they were published, and all that they list.
+// readSnapshots reads the snapshots of which somebody has said that they were published, and all
+// that they list.
 func (w *watch) readSnapshots(t *testing.T, repo *testrepo.Repo) {
 	t.Helper()
 	read := map[int64]bool{}
@@ -399,7 +409,8 @@ func (w *watch) readSnapshots(t *testing.T, repo *testrepo.Repo) {
 }
 
 // readSnapshot verifies a snapshot and what it lists. Listed is nil if the snapshot cannot be read.
-func (w *watch) readSnapshot(ctx context.Context, repo *testrepo.Repo, version int64) (listed map[string]int64, err error) {
+func (w *watch) readSnapshot(ctx context.Context, repo *testrepo.Repo, version int64) (listed map[string]int64,
+	err error) {
 	object, err := w.Get(ctx, repo.File(metadata.SNAPSHOT, version))
 	if err != nil {
 		return nil, err
@@ -425,7 +436,8 @@ func (w *watch) readSnapshot(ctx context.Context, repo *testrepo.Repo, version i
 	return listed, w.verifyListed(ctx, repo, listed)
 }
 
-// readAgain reads every file that was read before, except timestamps, lest one has had other content meanwhile.
+// readAgain reads every file that was read before, except timestamps, lest one has had other
+// content meanwhile.
 func (w *watch) readAgain(t *testing.T) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(w.digests)) {

@@ -14,7 +14,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A line is what a worker that is going to be killed says of a task: that it was accepted, and how it ended.
+// A line is what a worker that is going to be killed says of a task: that it was accepted, and how
+// it ended.
 type line struct {
 	Task     string
 	App      string

@@ -15,11 +15,12 @@ import (
 	"github.com/tufonline/tufonline/internal/testrepo"
 )
 
-// rescued is how long it may take until a task that lost its worker has been done by another: what -roll-timeout allows (see below), the
-// pauses of those who look for such tasks, and some patience.
+// rescued is how long it may take until a task that lost its worker has been done by another: what
+// -roll-timeout allows (see below), the pauses of those who look for such tasks, and some patience.
 const rescued = 3 * time.Minute
 
-// Three servers on one Postgres and one store: whichever is killed, what was accepted is done, and no client notices.
+// Three servers on one Postgres and one store: whichever is killed, what was accepted is done, and
+// no client notices.
 func TestWhatWasAcceptedOutlivesTheServers(t *testing.T) {
 	const updates, apps = 300, 6
 	db := pgserver.Start(t)
@@ -73,9 +74,11 @@ func TestWhatWasAcceptedOutlivesTheServers(t *testing.T) {
 	}
 }
 
-// A server on SQLite that is killed as soon as it has answered does the task when it is started again.
+// A server on SQLite that is killed as soon as it has answered does the task when it is started
+// again.
 func TestAServerOnSQLiteDoesAfterARestartWhatItHasAccepted(t *testing.T) {
-	f := newFleet(t, 1, testrepo.Options{}, "-tasks", "sqlite://"+filepath.Join(t.TempDir(), "tasks.db"), "-roll-timeout", "5s", "-no-renew")
+	f := newFleet(t, 1, testrepo.Options{}, "-tasks", "sqlite://"+filepath.Join(t.TempDir(), "tasks.db"), "-roll-timeout",
+		"5s", "-no-renew")
 	r := f.replica(t)
 	for range 5 {
 		id, status := r.force(t, f.repos[0].App)
@@ -87,7 +90,8 @@ func TestAServerOnSQLiteDoesAfterARestartWhatItHasAccepted(t *testing.T) {
 	r.stop(t)
 }
 
-// A replica that only accepts leaves the work to others, and nothing is lost if there is none for a while.
+// A replica that only accepts leaves the work to others, and nothing is lost if there is none for a
+// while.
 func TestAReplicaMayJustAccept(t *testing.T) {
 	db := pgserver.Start(t)
 	f := newFleet(t, 1, testrepo.Options{}, "-tasks", db, "-no-renew")

@@ -43,8 +43,8 @@ func TestProcessesThatRollOneAppLeaveEveryClientContent(t *testing.T) {
 	})
 }
 
-// race has processes roll one app of the store at place while clients refresh, and checks what everybody has seen.
-// At least the share reported of the releases is to be some roll's.
+// race has processes roll one app of the store at place while clients refresh, and checks what
+// everybody has seen. At least the share reported of the releases is to be some roll's.
 func race(t *testing.T, place string, rolls int, reported float64) {
 	store := open(t, place)
 	repo := testrepo.New(t, store, testrepo.Options{})
@@ -71,7 +71,8 @@ func race(t *testing.T, place string, rolls int, reported float64) {
 	finish()
 
 	last := releases.check(t, witness, repo, reported)
-	t.Logf("%d rolls made %d releases, in %d turns of %d processes", processes*goroutines*rolls, last-1, releases.turns(last), processes)
+	t.Logf("%d rolls made %d releases, in %d turns of %d processes", processes*goroutines*rolls, last-1,
+		releases.turns(last), processes)
 	assert.Greater(t, releases.turns(last), processes, "the processes did not race")
 	witness.readAgain(t)
 }
@@ -102,7 +103,8 @@ func addKeys(t *testing.T, folder string, repo *testrepo.Repo) {
 	}
 }
 
-// keepLooking looks until done. A look never fails, and no version that it returns is below an earlier one.
+// keepLooking looks until done. A look never fails, and no version that it returns is below an
+// earlier one.
 func keepLooking(t *testing.T, name string, look func() (map[string]int64, error), done <-chan struct{}) {
 	last := map[string]int64{}
 	looks, different := 0, 0
@@ -128,8 +130,8 @@ func keepLooking(t *testing.T, name string, look func() (map[string]int64, error
 	assert.GreaterOrEqual(t, different, fewestDifferent, name)
 }
 
-// A witness is a store that remembers a digest of each version of each file that was read through it, and fails a read that
-// finds a version with other content than before.
+// A witness is a store that remembers a digest of each version of each file that was read through
+// it, and fails a read that finds a version with other content than before.
 type witness struct {
 	storage.Store
 	mu       sync.Mutex
@@ -210,8 +212,9 @@ type release struct {
 	versions map[string]int64
 }
 
-// add notes who published a version of the timestamp. There may be several, who agree: rolls of one process that were combined, and
-// processes that signed the very same bytes, as happens within a second.
+// add notes who published a version of the timestamp. There may be several, who agree: rolls of one
+// process that were combined, and processes that signed the very same bytes, as happens within a
+// second.
 func (all releases) add(t *testing.T, version int64, made release) {
 	t.Helper()
 	for role, v := range all[version].versions {
@@ -224,7 +227,8 @@ func (all releases) add(t *testing.T, version int64, made release) {
 	all[version] = made
 }
 
-// roll starts the processes, waits until they have done their job, and returns what they have published.
+// roll starts the processes, waits until they have done their job, and returns what they have
+// published.
 func roll(t *testing.T, j job) releases {
 	t.Helper()
 	program, err := os.Executable()
@@ -259,10 +263,12 @@ func roll(t *testing.T, j job) releases {
 	return all
 }
 
-// check checks that what the store now holds came to be by these releases, and returns the timestamp's version.
+// check checks that what the store now holds came to be by these releases, and returns the
+// timestamp's version.
 //
-// Over a network a release may be nobody's: the answer to its last write is lost, and before the write is tried again another process has
-// published the next one. Its roll then finds a conflict, and reports what it publishes thereafter. So that is rare, and never so of the last.
+// Over a network a release may be nobody's: the answer to its last write is lost, and before the
+// write is tried again another process has published the next one. Its roll then finds a conflict,
+// and reports what it publishes thereafter. So that is rare, and never so of the last.
 func (all releases) check(t *testing.T, w *witness, repo *testrepo.Repo, reported float64) (last int64) {
 	t.Helper()
 	now, err := w.timestamp(t.Context(), repo.App)
@@ -271,7 +277,8 @@ func (all releases) check(t *testing.T, w *witness, repo *testrepo.Repo, reporte
 	assert.Contains(t, all, last, "the last timestamp is nobody's")
 	assert.GreaterOrEqual(t, float64(len(all)), reported*float64(last-1), "releases that are somebody's, of %d", last-1)
 	for version := range all {
-		assert.True(t, 1 < version && version <= last, "timestamp version %d, which was said to be published, is not from 2 to %d", version, last)
+		assert.True(t, 1 < version && version <= last,
+			"timestamp version %d, which was said to be published, is not from 2 to %d", version, last)
 	}
 	before := map[string]int64{metadata.SNAPSHOT: 1, metadata.TARGETS: 1}
 	for version := int64(2); version <= last; version++ {

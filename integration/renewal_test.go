@@ -31,7 +31,8 @@ func (a appKeys) Signer(ctx context.Context, req keys.Request) (signature.Signer
 	return a[req.App].Signer(ctx, req)
 }
 
-// Three replicas on one Postgres and one store, and 1,000 apps whose timestamps are about to expire: each is renewed, and once.
+// Three replicas on one Postgres and one store, and 1,000 apps whose timestamps are about to
+// expire: each is renewed, and once.
 func TestThreeReplicasRenewAThousandAppsOnce(t *testing.T) {
 	const apps, replicas, late = 1000, 3, 5 * time.Minute
 	db := pgserver.Start(t)
@@ -60,8 +61,9 @@ func TestThreeReplicasRenewAThousandAppsOnce(t *testing.T) {
 	for range replicas {
 		u, err := tufupdate.New(tufupdate.Config{
 			Store: counted, Keys: provider, Tasks: openTasks(t, db, rivertasks.Options{Workers: 20}),
-			Roots:  func(_ context.Context, app string) ([]byte, error) { return roots[app], nil },
-			Renew:  &tufupdate.Renew{Apps: func(context.Context) ([]string, error) { return names, nil }, Every: 10 * time.Second},
+			Roots: func(_ context.Context, app string) ([]byte, error) { return roots[app], nil },
+			Renew: &tufupdate.Renew{Apps: func(context.Context) ([]string, error) { return names, nil },
+				Every: 10 * time.Second},
 			Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)
@@ -102,11 +104,13 @@ func TestThreeReplicasRenewAThousandAppsOnce(t *testing.T) {
 	for _, repo := range repos {
 		require.NoError(t, testrepo.NewClient(t, store, repo.App, repo.Root, true).Refresh())
 	}
-	t.Logf("%d apps renewed by %d replicas in %v, with %d rolls and %d requests to the store in all", apps, replicas, took.Round(time.Second), rolls,
+	t.Logf("%d apps renewed by %d replicas in %v, with %d rolls and %d requests to the store in all", apps, replicas,
+		took.Round(time.Second), rolls,
 		requests.Load())
 }
 
-// Postgres is away in the middle: requests get 503, nothing that was accepted is lost, and work goes on by itself.
+// Postgres is away in the middle: requests get 503, nothing that was accepted is lost, and work
+// goes on by itself.
 func TestServersOutliveTheirDatabase(t *testing.T) {
 	away := 5 * time.Second
 	if os.Getenv("TUF_TEST_SOAK") != "" {

@@ -26,7 +26,8 @@ import (
 
 const fleetSecret = "a secret of the tests, long enough for HS256"
 
-// A fleet is what replicas of the server have in common: repositories in one store, their keys, and the roots that they are trusted by.
+// A fleet is what replicas of the server have in common: repositories in one store, their keys, and
+// the roots that they are trusted by.
 type fleet struct {
 	program string
 	flags   []string
@@ -34,7 +35,8 @@ type fleet struct {
 	repos   []*testrepo.Repo
 }
 
-// newFleet makes repositories in a store on files. The replicas get the flags, besides those that say where things are.
+// newFleet makes repositories in a store on files. The replicas get the flags, besides those that
+// say where things are.
 func newFleet(t *testing.T, apps int, options testrepo.Options, flags ...string) *fleet {
 	t.Helper()
 	dir := t.TempDir()
@@ -94,7 +96,8 @@ func (r *replica) start(t *testing.T) {
 	r.logs = append(r.logs, r.output)
 	r.cmd.Stderr = r.output
 	require.NoError(t, r.cmd.Start())
-	require.Eventually(t, func() bool { return r.get(t, "/readyz") == http.StatusOK }, patience, 20*time.Millisecond, "it did not get ready")
+	require.Eventually(t, func() bool { return r.get(t, "/readyz") == http.StatusOK }, patience, 20*time.Millisecond,
+		"it did not get ready")
 }
 
 // get returns the status of a path, 0 if nobody answers.
@@ -129,7 +132,8 @@ func (r *replica) call(t *testing.T, method, pathAndQuery, body string, to any) 
 		"username": "acme", "role": "admin", "exp": time.Now().Add(time.Hour).Unix(),
 	}).SignedString([]byte(fleetSecret))
 	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.address+pathAndQuery, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.address+pathAndQuery,
+		strings.NewReader(body))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+token)
 	request.Header.Set("Content-Type", "application/json")
@@ -174,7 +178,8 @@ func (r *replica) await(t *testing.T, id string, longest time.Duration) taskStat
 	}
 }
 
-// poll has a client of each repository refresh again and again until stop is called. None may ever fail.
+// poll has a client of each repository refresh again and again until stop is called. None may ever
+// fail.
 func (f *fleet) poll(t *testing.T) (stop func() (polls int)) {
 	t.Helper()
 	store := open(t, f.store)

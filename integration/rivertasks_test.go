@@ -80,7 +80,8 @@ func TestStoresOnPostgresOpenAtOnce(t *testing.T) {
 	opening.Wait()
 }
 
-// A database that is away for a while: nothing is accepted meanwhile, nothing that was accepted is lost, and work goes on by itself.
+// A database that is away for a while: nothing is accepted meanwhile, nothing that was accepted is
+// lost, and work goes on by itself.
 func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 	server := pgserver.StartServer(t)
 	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second})

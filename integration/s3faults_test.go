@@ -30,7 +30,10 @@ type wireFault struct {
 }
 
 var wireFaults = map[string]wireFault{
-	"answers 409": {do: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusConflict) }},
+	"answers 409": {do: func(w http.ResponseWriter, _ *http.Request,
+		_ http.Handler) {
+		w.WriteHeader(http.StatusConflict)
+	}},
 	"answers 503": {do: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}},
@@ -38,7 +41,10 @@ var wireFaults = map[string]wireFault{
 		pass.ServeHTTP(httptest.NewRecorder(), r)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}},
-	"is cut off before it lands": {do: func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }},
+	"is cut off before it lands": {do: func(http.ResponseWriter, *http.Request,
+		http.Handler) {
+		panic(http.ErrAbortHandler)
+	}},
 	"is cut off after it landed": {do: func(_ http.ResponseWriter, r *http.Request, pass http.Handler) {
 		pass.ServeHTTP(httptest.NewRecorder(), r)
 		panic(http.ErrAbortHandler)
@@ -50,8 +56,9 @@ var wireFaults = map[string]wireFault{
 	}},
 }
 
-// Each HTTP request of a roll × each fault: a roll whose request fails once succeeds all the same, unless its time is up; and whatever it did, a
-// client from before and a new one go on, and the next roll succeeds. Which requests there are is found out by making them.
+// Each HTTP request of a roll × each fault: a roll whose request fails once succeeds all the same,
+// unless its time is up; and whatever it did, a client from before and a new one go on, and the
+// next roll succeeds. Which requests there are is found out by making them.
 func TestNoFaultOnTheWayToS3BreaksARepository(t *testing.T) {
 	server := s3server.Start(t)
 	if server.Place().Query().Get("endpoint") == "" {
@@ -116,7 +123,8 @@ func newWireTest(t *testing.T, server *s3server.Server) *wireTest {
 	return w
 }
 
-// roll rolls through the proxy. fault returns what happens to a request by its number, nil for nothing.
+// roll rolls through the proxy. fault returns what happens to a request by its number, nil for
+// nothing.
 func (w *wireTest) roll(t *testing.T, timeout time.Duration, fault func(n int64) *wireFault) (tasks.Result, error) {
 	w.number.Store(0)
 	w.fault.Store(&fault)
@@ -162,7 +170,8 @@ func (w *wireTest) fail(t *testing.T, n int64, fault wireFault) {
 // published requires that a client from before and a new one see these versions.
 func (w *wireTest) published(t *testing.T, versions map[string]int64) {
 	t.Helper()
-	for _, client := range []*testrepo.Client{w.client, testrepo.NewClient(t, w.repo.Store, w.repo.App, w.repo.Root, false)} {
+	for _, client := range []*testrepo.Client{w.client,
+		testrepo.NewClient(t, w.repo.Store, w.repo.App, w.repo.Root, false)} {
 		got, err := client.Versions()
 		require.NoError(t, err)
 		for role, version := range versions {

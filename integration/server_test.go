@@ -91,8 +91,8 @@ type server struct {
 	targets  string
 }
 
-// startServer starts the server in dir, with the environment of the test, and reads from what it prints where it serves. It does not
-// survive the test.
+// startServer starts the server in dir, with the environment of the test, and reads from what it
+// prints where it serves. It does not survive the test.
 func startServer(t *testing.T, program, dir string, flags ...string) *server {
 	t.Helper()
 	s := &server{dir: dir, stderr: &bytes.Buffer{}}
@@ -153,7 +153,8 @@ type taskState struct {
 	} `json:"result"`
 }
 
-// call sends a request with the token that the server printed, and decodes the answer into what to points to.
+// call sends a request with the token that the server printed, and decodes the answer into what to
+// points to.
 func (s *server) call(t *testing.T, method, pathAndQuery, body string, to any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, s.api+pathAndQuery, strings.NewReader(body))
@@ -221,7 +222,8 @@ func (s *server) client(t *testing.T) httpClient {
 	return httpClient{c}
 }
 
-// versions refreshes, downloads the target of the demo, and returns the versions that the client then trusts.
+// versions refreshes, downloads the target of the demo, and returns the versions that the client
+// then trusts.
 func (c httpClient) versions(t *testing.T) map[string]int64 {
 	t.Helper()
 	u, err := updater.New(c.config)
@@ -229,7 +231,8 @@ func (c httpClient) versions(t *testing.T) map[string]int64 {
 	require.NoError(t, u.Refresh())
 	info, err := u.GetTargetInfo("hello.txt")
 	require.NoError(t, err)
-	_, data, err := u.DownloadTarget(info, filepath.Join(t.TempDir(), "hello.txt"), "") // not what it has downloaded before
+	// not what it has downloaded before
+	_, data, err := u.DownloadTarget(info, filepath.Join(t.TempDir(), "hello.txt"), "")
 	require.NoError(t, err)
 	require.Equal(t, "hello\n", string(data))
 	trusted := u.GetTrustedMetadataSet()

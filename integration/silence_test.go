@@ -16,8 +16,8 @@ import (
 	"github.com/tufonline/tufonline/tasks/rivertasks"
 )
 
-// A relay passes on to a server what it is sent, until it falls silent: as a network that has lost its way, it keeps the connections and carries
-// nothing.
+// A relay passes on to a server what it is sent, until it falls silent: as a network that has lost
+// its way, it keeps the connections and carries nothing.
 type relay struct {
 	to     string
 	silent chan struct{}
@@ -74,8 +74,8 @@ func (r *relay) carry(ctx context.Context, conn net.Conn) {
 	both.Wait()
 }
 
-// A database that keeps its connections and says nothing any more holds up neither the end of a Run nor the closing of the store, and what was begun
-// is done when somebody can reach it.
+// A database that keeps its connections and says nothing any more holds up neither the end of a Run
+// nor the closing of the store, and what was begun is done when somebody can reach it.
 func TestADatabaseThatFallsSilent(t *testing.T) {
 	db := pgserver.Start(t)
 	schema := "silent" + uuid.NewString()[:8]

@@ -26,7 +26,8 @@ const (
 	goroutines = 16                // of a worker
 )
 
-// TestMain runs the tests, or, in a process that one of them has started, does the job on standard input and reports on standard output.
+// TestMain runs the tests, or, in a process that one of them has started, does the job on standard
+// input and reports on standard output.
 func TestMain(m *testing.M) {
 	if os.Getenv(workerEnv) == "" {
 		os.Exit(m.Run())
@@ -37,8 +38,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// A job is what a worker does: each of its goroutines rolls the app so many times, or, if there are Apps, has tasks done for them until
-// the worker is killed.
+// A job is what a worker does: each of its goroutines rolls the app so many times, or, if there are
+// Apps, has tasks done for them until the worker is killed.
 type job struct {
 	Store string // URL
 	Keys  string // folder
@@ -151,7 +152,8 @@ func openStore(ctx context.Context, url string) (store storage.Store, closeStore
 	return store, func() error { return nil }, err
 }
 
-// nameOf returns what a file's content never changes under: its key, of a timestamp with its version.
+// nameOf returns what a file's content never changes under: its key, of a timestamp with its
+// version.
 func nameOf(key string, file []byte) (string, error) {
 	if path.Base(key) != "timestamp.json" {
 		return key, nil

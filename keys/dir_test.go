@@ -27,7 +27,8 @@ func write(t testing.TB, dir string, k keystest.Key) string {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(k.Private)
 	require.NoError(t, err)
-	return writeFile(t, filepath.Join(dir, filepath.FromSlash(k.App), k.ID), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return writeFile(t, filepath.Join(dir, filepath.FromSlash(k.App), k.ID),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func writeFile(t testing.TB, file string, data []byte) string {
@@ -59,7 +60,8 @@ func TestDirIsAProvider(t *testing.T) {
 	})
 }
 
-// refused checks that a provider fails to tell, with an error that says where and why but not what the file holds.
+// refused checks that a provider fails to tell, with an error that says where and why but not what
+// the file holds.
 func refused(t *testing.T, d *keys.Dir, k keystest.Key, file, why string) {
 	t.Helper()
 	s, err := d.Signer(t.Context(), k.Request())
@@ -117,7 +119,8 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 		{"text", []byte("hunter2 hunter2 hunter2"), "not a private key"},
 		{"a seed in hex with a wrong digit", []byte(hex.EncodeToString(private.Seed())[1:] + "x"), "not a private key"},
 		{"PEM of nonsense", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), "malformed private key"},
-		{"encrypted", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: private}), "encrypted with a passphrase"},
+		{"encrypted", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: private}),
+			"encrypted with a passphrase"},
 		{"a public key", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: private[32:]}), "holds a public key"},
 		{"too large", bytes.Repeat([]byte("0123456789abcdef"), 1<<12+1), "more than 65536 bytes"},
 	} {
@@ -233,7 +236,8 @@ func TestWhatIsNoFileIsRefused(t *testing.T) {
 	t.Run("a file in the place of the app's folder", func(t *testing.T) {
 		dir := t.TempDir()
 		writeFile(t, filepath.Join(dir, "acme", "desktop"), nil)
-		refused(t, newDir(t, dir), k, filepath.Join(dir, "acme", "desktop", k.ID), `"desktop" is a regular file, not a folder`)
+		refused(t, newDir(t, dir), k, filepath.Join(dir, "acme", "desktop", k.ID),
+			`"desktop" is a regular file, not a folder`)
 	})
 }
 
@@ -280,7 +284,8 @@ func TestANameThatCannotBeAFileHasNoKey(t *testing.T) {
 	k := newKey(t, "acme")
 	d := newDir(t, t.TempDir())
 	for _, name := range []string{"..", "a//b", `a\b`, "a\x00", strings.Repeat("a", 256)} {
-		for _, req := range []keys.Request{{App: name, KeyID: k.ID, Key: k.Declared}, {App: "acme", KeyID: name, Key: k.Declared}} {
+		for _, req := range []keys.Request{{App: name, KeyID: k.ID, Key: k.Declared},
+			{App: "acme", KeyID: name, Key: k.Declared}} {
 			_, err := d.Signer(t.Context(), req)
 			require.ErrorIs(t, err, keys.ErrNoKey)
 		}

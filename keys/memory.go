@@ -8,8 +8,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 )
 
-// Memory is a Provider of the signers that it was given, for tests and for programs that get their signers elsewhere, such as from a KMS.
-// Its methods may be called from many goroutines at once.
+// Memory is a Provider of the signers that it was given, for tests and for programs that get their
+// signers elsewhere, such as from a KMS. Its methods may be called from many goroutines at once.
 type Memory struct {
 	mu      sync.RWMutex
 	signers map[name]signature.Signer
@@ -23,8 +23,9 @@ var _ Provider = (*Memory)(nil)
 // NewMemory returns a Memory that holds nothing.
 func NewMemory() *Memory { return &Memory{signers: make(map[name]signature.Signer)} }
 
-// Add makes s the signer for a key of an app. It signs as the key's declared scheme asks, which those of [NewSigner] do, and may be
-// called from many goroutines at once. One that was added under the same names before is replaced.
+// Add makes s the signer for a key of an app. It signs as the key's declared scheme asks, which
+// those of [NewSigner] do, and may be called from many goroutines at once. One that was added under
+// the same names before is replaced.
 func (m *Memory) Add(app, keyID string, s signature.Signer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,8 +17,9 @@ const (
 // errChanged: what was opened is not what was looked at, since somebody replaced it in between.
 var errChanged = errors.New("replaced while it was being opened")
 
-// read returns the content of the file at a plain path. os.Root keeps what is opened inside the folder, but follows links there, so one
-// app's folder could lead to another's: each step is looked at, may not be a link, and has to be the same still once it is open.
+// read returns the content of the file at a plain path. os.Root keeps what is opened inside the
+// folder, but follows links there, so one app's folder could lead to another's: each step is looked
+// at, may not be a link, and has to be the same still once it is open.
 func (d *Dir) read(name string) ([]byte, error) {
 	folder, err := os.OpenRoot(d.path)
 	if err != nil {

@@ -30,7 +30,8 @@ func TestWhatIsReplacedBetweenALookAndAnOpenIsNotUsed(t *testing.T) {
 			for _, name := range []string{"folder", "other-folder"} {
 				require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
 			}
-			// Moved away and not removed, since a new file might be given the number of the old one.
+			// Moved away and not removed, since a new file might be given the number of the old
+			// one.
 			seenFile, err := look(root, "file", 0)
 			require.NoError(t, err)
 			seenFolder, err := look(root, "folder", fs.ModeDir)

@@ -11,9 +11,11 @@ import (
 	"strings"
 )
 
-// Why a key file cannot be used. What the parsers below say is left out on purpose: it may quote the file.
+// Why a key file cannot be used. What the parsers below say is left out on purpose: it may quote
+// the file.
 var (
-	errFormat    = errors.New("not a private key in PKCS #8, PKCS #1 or SEC 1 PEM, nor an Ed25519 seed as 32 bytes or in hex")
+	errFormat = errors.New("not a private key in PKCS #8, PKCS #1 or SEC 1 PEM, " +
+		"nor an Ed25519 seed as 32 bytes or in hex")
 	errMalformed = errors.New("malformed private key")
 	errEncrypted = errors.New("private key is encrypted with a passphrase, which is not supported")
 	errPublic    = errors.New("holds a public key or a certificate, not a private key")
@@ -22,7 +24,8 @@ var (
 	errKind      = errors.New("private key is neither Ed25519, ECDSA nor RSA")
 )
 
-// parsePrivate reads a private key in any of the formats of [Dir]. Its errors are those above, as they are.
+// parsePrivate reads a private key in any of the formats of [Dir]. Its errors are those above, as
+// they are.
 func parsePrivate(data []byte) (crypto.Signer, error) {
 	if len(data) == ed25519.SeedSize {
 		return ed25519.NewKeyFromSeed(data), nil

@@ -14,8 +14,8 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// Whatever a file holds, it is one of the errors that quote nothing, or a key that can be written again and that signs as schemes ask, so
-// that its own public key verifies.
+// Whatever a file holds, it is one of the errors that quote nothing, or a key that can be written
+// again and that signs as schemes ask, so that its own public key verifies.
 func FuzzParsePrivate(f *testing.F) {
 	for _, sample := range samples(f) {
 		f.Add(sample.data)
@@ -55,7 +55,8 @@ func schemesOf(private crypto.Signer) []string {
 	return nil
 }
 
-// requireSigns requires that sigstore's verifier, which go-tuf's clients have, takes what the key signs.
+// requireSigns requires that sigstore's verifier, which go-tuf's clients have, takes what the key
+// signs.
 func requireSigns(t *testing.T, private crypto.Signer, scheme string) {
 	t.Helper()
 	signer, err := NewSigner(private, scheme)

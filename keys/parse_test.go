@@ -40,12 +40,13 @@ func samples(t testing.TB) map[string]struct {
 		private crypto.Signer
 		data    []byte
 	}{
-		"PKCS #8 of Ed25519":        {ed, pkcs8(t, ed)},
-		"PKCS #8 of ECDSA":          {p256, pkcs8(t, p256)},
-		"PKCS #8 of RSA":            {rsa2048, pkcs8(t, rsa2048)},
-		"PKCS #1":                   {rsa2048, block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsa2048))},
-		"SEC 1":                     {p384, block("EC PRIVATE KEY", sec1)},
-		"SEC 1 after parameters":    {p384, append(block("EC PARAMETERS", []byte{6, 5, 43, 129, 4, 0, 34}), block("EC PRIVATE KEY", sec1)...)},
+		"PKCS #8 of Ed25519": {ed, pkcs8(t, ed)},
+		"PKCS #8 of ECDSA":   {p256, pkcs8(t, p256)},
+		"PKCS #8 of RSA":     {rsa2048, pkcs8(t, rsa2048)},
+		"PKCS #1":            {rsa2048, block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsa2048))},
+		"SEC 1":              {p384, block("EC PRIVATE KEY", sec1)},
+		"SEC 1 after parameters": {p384, append(block("EC PARAMETERS", []byte{6, 5, 43, 129, 4, 0, 34}),
+			block("EC PRIVATE KEY", sec1)...)},
 		"PEM after a comment":       {ed, append([]byte("# for acme/desktop\n"), pkcs8(t, ed)...)},
 		"PEM with Windows newlines": {ed, bytes.ReplaceAll(pkcs8(t, ed), []byte("\n"), []byte("\r\n"))},
 		"seed":                      {ed, ed.Seed()},

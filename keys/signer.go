@@ -22,12 +22,14 @@ const minRSABits = 2048 // specification 4.2.2
 // NewSigner returns a signer that signs as a TUF scheme asks:
 //
 //   - ed25519, with an Ed25519 key;
-//   - ecdsa-sha2-nistp256 and ecdsa-sha2-nistp384, with an ECDSA key: the scheme decides the hash, SHA-256 or SHA-384, and the key its
-//     curve, since repositories declare P-384 keys with the scheme of P-256, and clients verify those with SHA-256;
+//   - ecdsa-sha2-nistp256 and ecdsa-sha2-nistp384, with an ECDSA key: the scheme decides the hash,
+//     SHA-256 or SHA-384, and the key its curve, since repositories declare P-384 keys with the
+//     scheme of P-256, and clients verify those with SHA-256;
 //   - rsassa-pss-sha256, with an RSA key of 2048 bits or more: the salt has 32 bytes.
 //
-// private is an ed25519.PrivateKey, an *ecdsa.PrivateKey, an *rsa.PrivateKey, or something that signs like one of them, such as a hardware
-// token's key. The error says what is wrong with the scheme or the key. The signer may be used from many goroutines at once if private may.
+// private is an ed25519.PrivateKey, an *ecdsa.PrivateKey, an *rsa.PrivateKey, or something that
+// signs like one of them, such as a hardware token's key. The error says what is wrong with the
+// scheme or the key. The signer may be used from many goroutines at once if private may.
 func NewSigner(private crypto.Signer, scheme string) (signature.Signer, error) {
 	if private == nil {
 		return nil, errors.New("no private key")
@@ -63,7 +65,8 @@ func NewSigner(private crypto.Signer, scheme string) (signature.Signer, error) {
 	return s, nil
 }
 
-// A signer is used instead of sigstore's own, of which the one for RSA-PSS writes to shared memory whenever it signs.
+// A signer is used instead of sigstore's own, of which the one for RSA-PSS writes to shared memory
+// whenever it signs.
 type signer struct {
 	private crypto.Signer
 	opts    crypto.SignerOpts // never changed

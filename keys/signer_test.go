@@ -34,12 +34,15 @@ func TestAKeyAndASchemeThatDoNotGoTogetherAreRefused(t *testing.T) {
 		scheme  string
 		want    string
 	}{
-		{"Ed25519 as ECDSA", ed, "ecdsa-sha2-nistp256", "scheme ecdsa-sha2-nistp256 does not go with a key of type ed25519.PublicKey"},
-		{"Ed25519 as RSA", ed, "rsassa-pss-sha256", "scheme rsassa-pss-sha256 does not go with a key of type ed25519.PublicKey"},
+		{"Ed25519 as ECDSA", ed, "ecdsa-sha2-nistp256",
+			"scheme ecdsa-sha2-nistp256 does not go with a key of type ed25519.PublicKey"},
+		{"Ed25519 as RSA", ed, "rsassa-pss-sha256",
+			"scheme rsassa-pss-sha256 does not go with a key of type ed25519.PublicKey"},
 		{"ECDSA as Ed25519", ec, "ed25519", "scheme ed25519 does not go with a key of type *ecdsa.PublicKey"},
 		{"ECDSA as RSA", ec, "rsassa-pss-sha256", "scheme rsassa-pss-sha256 does not go with a key of type *ecdsa.PublicKey"},
 		{"RSA as Ed25519", rsa2048, "ed25519", "scheme ed25519 does not go with a key of type *rsa.PublicKey"},
-		{"RSA as ECDSA", rsa2048, "ecdsa-sha2-nistp384", "scheme ecdsa-sha2-nistp384 does not go with a key of type *rsa.PublicKey"},
+		{"RSA as ECDSA", rsa2048, "ecdsa-sha2-nistp384",
+			"scheme ecdsa-sha2-nistp384 does not go with a key of type *rsa.PublicKey"},
 		{"a short RSA key", rsa1024, "rsassa-pss-sha256", "RSA key of 1024 bits, fewer than 2048"},
 		{"a scheme that nobody knows", rsa2048, "rsa-pkcs1v15-sha256", `unsupported scheme "rsa-pkcs1v15-sha256"`},
 		{"no scheme", ed, "", `unsupported scheme ""`},

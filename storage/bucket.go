@@ -16,13 +16,17 @@ import (
 	"github.com/tufonline/tufonline/storage/internal/keylock"
 )
 
-// Bucket is a Store on any gocloud bucket. gocloud has no way to replace an object only if it is still the same one, and not every driver's
-// "if it does not exist" holds in a race, so Bucket keeps a lock for each key: it is atomic among the users of one Bucket value in one
-// process, and among nobody else. Where several processes write, use a store that is native to the service, such as s3store or filestore.
+// Bucket is a Store on any gocloud bucket. gocloud has no way to replace an object only if it is
+// still the same one, and not every driver's "if it does not exist" holds in a race, so Bucket
+// keeps a lock for each key: it is atomic among the users of one Bucket value in one process, and
+// among nobody else. Where several processes write, use a store that is native to the service, such
+// as s3store or filestore.
 //
-// Writes are as durable as the bucket makes them; gocloud's fileblob, for one, does not sync its files. Bucket is a Deleter and a Lister too.
+// Writes are as durable as the bucket makes them; gocloud's fileblob, for one, does not sync its
+// files. Bucket is a Deleter and a Lister too.
 type Bucket struct {
-	// Limit is the size in bytes of the largest object that Get returns; 0 means DefaultLimit. Set it before the first use.
+	// Limit is the size in bytes of the largest object that Get returns; 0 means DefaultLimit. Set
+	// it before the first use.
 	Limit int64
 
 	bucket *blob.Bucket
@@ -37,8 +41,8 @@ var (
 	_ SingleProcess = (*Bucket)(nil)
 )
 
-// NewBucket returns a Store on b, which the caller closes when the Store is no longer used. All who write to b in this process have to share
-// the one Bucket.
+// NewBucket returns a Store on b, which the caller closes when the Store is no longer used. All who
+// write to b in this process have to share the one Bucket.
 func NewBucket(b *blob.Bucket) *Bucket { return &Bucket{bucket: b} }
 
 // SingleProcess says that writers in other processes are not kept apart.
@@ -85,8 +89,10 @@ func (b *Bucket) Replace(ctx context.Context, key string, old Version, data []by
 	return version, nil
 }
 
-// swap writes data if key holds the version old. If it holds something else than that or data, the error is refusal.
-func (b *Bucket) swap(ctx context.Context, key string, old Version, data []byte, cache string, refusal error) (Version, error) {
+// swap writes data if key holds the version old. If it holds something else than that or data, the
+// error is refusal.
+func (b *Bucket) swap(ctx context.Context, key string, old Version, data []byte, cache string, refusal error) (Version,
+	error) {
 	unlock, err := b.locks.Lock(ctx, key)
 	if err != nil {
 		return Absent, err
@@ -118,7 +124,8 @@ func (b *Bucket) swap(ctx context.Context, key string, old Version, data []byte,
 	return written, nil
 }
 
-// write writes an object. Closing a gocloud writer commits what it was given, so after a failure its context has to end first.
+// write writes an object. Closing a gocloud writer commits what it was given, so after a failure
+// its context has to end first.
 func (b *Bucket) write(ctx context.Context, key string, data []byte, opts blob.WriterOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -165,7 +172,8 @@ func (b *Bucket) version(ctx context.Context, key string) (Version, error) {
 	return Version(hash), err
 }
 
-// open starts to read an object. Drivers say "not found" of a whole bucket too, which proves nothing about the object.
+// open starts to read an object. Drivers say "not found" of a whole bucket too, which proves
+// nothing about the object.
 func (b *Bucket) open(ctx context.Context, key string) (*blob.Reader, error) {
 	r, err := b.bucket.NewReader(ctx, key, nil)
 	if err == nil {

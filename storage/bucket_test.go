@@ -48,12 +48,15 @@ func TestBucketFailures(t *testing.T) {
 		create  error
 		replace error
 	}{
-		"no such object, and writes fail":  {fakeService{readCode: notFound, write: broken}, storage.ErrNotFound, broken, nil},
-		"no such bucket":                   {fakeService{readCode: notFound, listCode: notFound}, nil, nil, nil},
-		"nobody says if there is a bucket": {fakeService{readCode: notFound, listCode: gcerrors.PermissionDenied}, nil, nil, nil},
-		"reading fails":                    {fakeService{readCode: gcerrors.Internal}, nil, nil, nil},
+		"no such object, and writes fail": {fakeService{readCode: notFound, write: broken}, storage.ErrNotFound, broken,
+			nil},
+		"no such bucket": {fakeService{readCode: notFound, listCode: notFound}, nil, nil, nil},
+		"nobody says if there is a bucket": {fakeService{readCode: notFound, listCode: gcerrors.PermissionDenied}, nil, nil,
+			nil},
+		"reading fails": {fakeService{readCode: gcerrors.Internal}, nil, nil, nil},
 		"others write too": {
-			fakeService{readCode: notFound, closeCode: gcerrors.FailedPrecondition}, storage.ErrNotFound, storage.ErrExists, storage.ErrConflict,
+			fakeService{readCode: notFound,
+				closeCode: gcerrors.FailedPrecondition}, storage.ErrNotFound, storage.ErrExists, storage.ErrConflict,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,11 +118,13 @@ func (f *fakeService) ListPaged(context.Context, *driver.ListOptions) (*driver.L
 	return &driver.ListPage{}, failing(f.listCode)
 }
 
-func (f *fakeService) NewRangeReader(context.Context, string, int64, int64, *driver.ReaderOptions) (driver.Reader, error) {
+func (f *fakeService) NewRangeReader(context.Context, string, int64, int64, *driver.ReaderOptions) (driver.Reader,
+	error) {
 	return nil, failing(f.readCode)
 }
 
-func (f *fakeService) NewTypedWriter(ctx context.Context, key, _ string, _ *driver.WriterOptions) (driver.Writer, error) {
+func (f *fakeService) NewTypedWriter(ctx context.Context, key, _ string, _ *driver.WriterOptions) (driver.Writer,
+	error) {
 	return &fakeWriter{f, ctx, key}, nil
 }
 

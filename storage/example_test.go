@@ -43,18 +43,19 @@ func ExampleOpen() {
 
 // Any of gocloud's buckets can be a store, for one process.
 func ExampleDriver() {
-	bucket := storage.Driver{Scheme: "bucket", Open: func(ctx context.Context, u *url.URL, limit int64) (storage.Store, error) {
-		if err := storage.CheckParams(u); err != nil {
-			return nil, err
-		}
-		b, err := blob.OpenBucket(ctx, "mem://")
-		if err != nil {
-			return nil, err
-		}
-		s := storage.NewBucket(b)
-		s.Limit = limit
-		return s, nil
-	}}
+	bucket := storage.Driver{Scheme: "bucket",
+		Open: func(ctx context.Context, u *url.URL, limit int64) (storage.Store, error) {
+			if err := storage.CheckParams(u); err != nil {
+				return nil, err
+			}
+			b, err := blob.OpenBucket(ctx, "mem://")
+			if err != nil {
+				return nil, err
+			}
+			s := storage.NewBucket(b)
+			s.Limit = limit
+			return s, nil
+		}}
 	s, err := storage.Open(context.Background(), "bucket://?colour=red", bucket)
 	fmt.Println(s, err)
 	// Output: <nil> storage URL bucket://: unknown query parameter "colour": not one of limit

@@ -12,9 +12,11 @@ import (
 	"sync"
 )
 
-// Memory is a Store in the memory of this process: for tests, and to try things out. It is a Deleter and a Lister too.
+// Memory is a Store in the memory of this process: for tests, and to try things out. It is a
+// Deleter and a Lister too.
 type Memory struct {
-	// Limit is the size in bytes of the largest object that Get returns; 0 means DefaultLimit. Set it before the first use.
+	// Limit is the size in bytes of the largest object that Get returns; 0 means DefaultLimit. Set
+	// it before the first use.
 	Limit int64
 
 	mu      sync.RWMutex
@@ -116,7 +118,8 @@ func (m *Memory) List(ctx context.Context, prefix string) ([]string, error) {
 	return slices.DeleteFunc(keys, func(key string) bool { return !strings.HasPrefix(key, prefix) }), nil
 }
 
-// ready is what every method asks first: may this key be used, and is there still somebody who waits for the answer?
+// ready is what every method asks first: may this key be used, and is there still somebody who
+// waits for the answer?
 func ready(ctx context.Context, verb, key string) error {
 	if err := CheckKey(key); err != nil {
 		return err

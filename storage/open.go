@@ -15,19 +15,22 @@ import (
 type Driver struct {
 	Scheme string // as in "s3"
 
-	// Open opens the store that u names, whose limit is limit bytes (more than 0). u has no user, no fragment, and no query parameter twice.
-	// Open refuses whatever it does not know in u (see CheckParams), and its errors hold no values of u that may be secret.
+	// Open opens the store that u names, whose limit is limit bytes (more than 0). u has no user,
+	// no fragment, and no query parameter twice. Open refuses whatever it does not know in u (see
+	// CheckParams), and its errors hold no values of u that may be secret.
 	Open func(ctx context.Context, u *url.URL, limit int64) (Store, error)
 }
 
-// Open opens the store that rawURL names. The schemes are those of the drivers, which each store's package has, and mem, which needs none:
+// Open opens the store that rawURL names. The schemes are those of the drivers, which each store's
+// package has, and mem, which needs none:
 //
 //	mem://
 //	file:///var/lib/tuf?create_dir=true                   filestore.Driver()
 //	s3://bucket?region=eu-central-1&prefix=tuf/           s3store.Driver()
 //
-// The forms are those that gocloud's blob.OpenBucket takes. In addition every scheme takes limit=BYTES, the size of the largest object that
-// is read, instead of DefaultLimit. Credentials have no place in the URL, and no error shows any.
+// The forms are those that gocloud's blob.OpenBucket takes. In addition every scheme takes
+// limit=BYTES, the size of the largest object that is read, instead of DefaultLimit. Credentials
+// have no place in the URL, and no error shows any.
 //
 // A store that is an io.Closer has to be closed when it is no longer used.
 func Open(ctx context.Context, rawURL string, drivers ...Driver) (Store, error) {
@@ -78,11 +81,13 @@ func open(ctx context.Context, u *url.URL, drivers []Driver) (Store, error) {
 	return drivers[i].Open(ctx, u, limit)
 }
 
-// CheckParams returns an error that names the first query parameter of u that is not one of known. It is for drivers.
+// CheckParams returns an error that names the first query parameter of u that is not one of known.
+// It is for drivers.
 func CheckParams(u *url.URL, known ...string) error {
 	for _, param := range slices.Sorted(maps.Keys(u.Query())) {
 		if !slices.Contains(known, param) {
-			return fmt.Errorf("unknown query parameter %q: not one of %s", param, strings.Join(append(slices.Clip(known), "limit"), ", "))
+			return fmt.Errorf("unknown query parameter %q: not one of %s", param,
+				strings.Join(append(slices.Clip(known), "limit"), ", "))
 		}
 	}
 	return nil

@@ -16,13 +16,15 @@ const (
 	probeCleanup = 10 * time.Second // for deleting what a probe made
 )
 
-// Probe tries out whether s keeps its promises, as storage that is new to a deployment should be before it is trusted: many writers race for
-// scratch objects whose keys begin with prefix, and each time exactly one has to win, all others have to be told so, and its bytes have to
-// be what is read. The error wraps ErrNoAtomicWrites and says what was seen if a promise was broken. A call that failed is an error too, but
-// not that one: then nothing is proven.
+// Probe tries out whether s keeps its promises, as storage that is new to a deployment should be
+// before it is trusted: many writers race for scratch objects whose keys begin with prefix, and
+// each time exactly one has to win, all others have to be told so, and its bytes have to be what is
+// read. The error wraps ErrNoAtomicWrites and says what was seen if a promise was broken. A call
+// that failed is an error too, but not that one: then nothing is proven.
 //
-// A probe sees the writers of this process only, and what they happen to hit: passing is good evidence, and no proof. It deletes what it made
-// if s is a Deleter that may; scratch objects that stay do no harm.
+// A probe sees the writers of this process only, and what they happen to hit: passing is good
+// evidence, and no proof. It deletes what it made if s is a Deleter that may; scratch objects that
+// stay do no harm.
 func Probe(ctx context.Context, s Store, prefix string) error {
 	scratch := prefix + "probe-" + rand.Text()
 	if err := CheckKey(scratch); err != nil {
@@ -119,7 +121,8 @@ func (p probe) raceToBeFirst(ctx context.Context) error {
 	return p.holds(ctx, p.first(), winner)
 }
 
-// race starts writers that all want to write their own bytes at the same moment, and returns what the one that won has written.
+// race starts writers that all want to write their own bytes at the same moment, and returns what
+// the one that won has written.
 func race(verb, key string, refusal error, write func(data []byte) (Version, error)) (Object, error) {
 	type attempt struct {
 		Object
@@ -149,7 +152,8 @@ func race(verb, key string, refusal error, write func(data []byte) (Version, err
 		}
 	}
 	if len(winners) > 1 {
-		return Object{}, breach("%d of %d racing writers were told that they won: %s %s", len(winners), probeWriters, verb, key)
+		return Object{}, breach("%d of %d racing writers were told that they won: %s %s", len(winners), probeWriters, verb,
+			key)
 	}
 	if failed != nil {
 		return Object{}, failed
@@ -182,7 +186,8 @@ func (p probe) holdsNothing(ctx context.Context, key string) error {
 	return expect(err, ErrNotFound, "get "+key+", which was not written")
 }
 
-// cleanUp leaves behind what it cannot delete: signing needs no right to delete, so a deployment need not have one.
+// cleanUp leaves behind what it cannot delete: signing needs no right to delete, so a deployment
+// need not have one.
 func (p probe) cleanUp(ctx context.Context) {
 	d, ok := p.store.(Deleter)
 	if !ok {
@@ -195,7 +200,8 @@ func (p probe) cleanUp(ctx context.Context) {
 	}
 }
 
-// expect is nil if a call ended as wanted, a breach if the store gave another answer, and otherwise the call's own error: it gave none.
+// expect is nil if a call ended as wanted, a breach if the store gave another answer, and otherwise
+// the call's own error: it gave none.
 func expect(got, want error, call string) error {
 	switch {
 	case errors.Is(got, want):

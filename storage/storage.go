@@ -1,12 +1,14 @@
-// Package storage is where a TUF repository's files lie: the [Store] interface with its three verbs, [Memory], and [Bucket], an
-// adapter for any gocloud bucket that is safe within one process.
+// Package storage is where a TUF repository's files lie: the [Store] interface with its three
+// verbs, [Memory], and [Bucket], an adapter for any gocloud bucket that is safe within one process.
 //
-// A Store is what makes concurrent signers safe. Two verbs write, both conditionally: [Store.Create] makes a file that never changes
-// again, [Store.Replace] swaps one that does if it is still the one that the caller read. No lock is needed around them.
+// A Store is what makes concurrent signers safe. Two verbs write, both conditionally:
+// [Store.Create] makes a file that never changes again, [Store.Replace] swaps one that does if it
+// is still the one that the caller read. No lock is needed around them.
 //
-// Stores that are atomic among processes are in packages of their own: filestore (a directory) and s3store (Amazon S3 and what is
-// compatible with it). [Open] opens a store from a URL. A store that is new to a deployment is tried out with [Probe]; package
-// storagetest holds the suite that every Store passes.
+// Stores that are atomic among processes are in packages of their own: filestore (a directory) and
+// s3store (Amazon S3 and what is compatible with it). [Open] opens a store from a URL. A store that
+// is new to a deployment is tried out with [Probe]; package storagetest holds the suite that every
+// Store passes.
 package storage
 
 import (
@@ -18,8 +20,9 @@ import (
 	"unicode/utf8"
 )
 
-// A Version names one state of one object. It is opaque, comes from the store, and is only good for [Store.Replace] on the same key of
-// the same store. Every write of different bytes gives a different Version.
+// A Version names one state of one object. It is opaque, comes from the store, and is only good for
+// [Store.Replace] on the same key of the same store. Every write of different bytes gives a
+// different Version.
 type Version string
 
 // Absent is the Version of an object that does not exist.
@@ -31,23 +34,28 @@ type Object struct {
 	Version Version // never Absent
 }
 
-// A Store keeps objects under keys (see [CheckKey]). Its methods may be called from many goroutines at once, and other processes may
-// use the same storage at the same time.
+// A Store keeps objects under keys (see [CheckKey]). Its methods may be called from many goroutines
+// at once, and other processes may use the same storage at the same time.
 //
-// Writes are atomic among all writers and readers, durable once they return nil, and succeed when the object already holds those very
-// bytes, so that a caller may repeat a write whose answer was lost. An error that is none of the sentinels below means that the outcome
-// is unknown: the write may have landed, or may still land; read again. No method keeps data after it returned. All return soon after ctx ends.
+// Writes are atomic among all writers and readers, durable once they return nil, and succeed when
+// the object already holds those very bytes, so that a caller may repeat a write whose answer was
+// lost. An error that is none of the sentinels below means that the outcome is unknown: the write
+// may have landed, or may still land; read again. No method keeps data after it returned. All
+// return soon after ctx ends.
 type Store interface {
-	// Get returns the object at key. The error is ErrNotFound only where the store said that there is none (never after a failure to ask),
-	// and ErrTooLarge for an object over the store's limit, of which at most the limit has been read.
-	// A Get that begins after a write returned nil sees that write, or a later one.
+	// Get returns the object at key. The error is ErrNotFound only where the store said that there
+	// is none (never after a failure to ask), and ErrTooLarge for an object over the store's limit,
+	// of which at most the limit has been read. A Get that begins after a write returned nil sees
+	// that write, or a later one.
 	Get(ctx context.Context, key string) (Object, error)
 
-	// Create writes an object that will never change again, to be cached by clients for ever. ErrExists if key holds other bytes.
+	// Create writes an object that will never change again, to be cached by clients for ever.
+	// ErrExists if key holds other bytes.
 	Create(ctx context.Context, key string, data []byte) (Version, error)
 
-	// Replace writes an object that will be replaced again, and that clients are told not to cache, provided that key still holds the
-	// version old, or nothing if old is Absent. Otherwise ErrConflict, except that it succeeds if key holds these very bytes already.
+	// Replace writes an object that will be replaced again, and that clients are told not to cache,
+	// provided that key still holds the version old, or nothing if old is Absent. Otherwise
+	// ErrConflict, except that it succeeds if key holds these very bytes already.
 	Replace(ctx context.Context, key string, old Version, data []byte) (Version, error)
 }
 
@@ -62,7 +70,8 @@ type Lister interface {
 	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// A SingleProcess is a Store whose writes are atomic only among the users of one value in one process.
+// A SingleProcess is a Store whose writes are atomic only among the users of one value in one
+// process.
 type SingleProcess interface {
 	SingleProcess()
 }
@@ -77,7 +86,8 @@ var (
 	ErrNoAtomicWrites = errors.New("store does not write atomically")
 )
 
-// DefaultLimit is the size in bytes of the largest object that a store reads unless it is told otherwise.
+// DefaultLimit is the size in bytes of the largest object that a store reads unless it is told
+// otherwise.
 const DefaultLimit int64 = 256 << 20
 
 // What the two writing verbs tell HTTP caches.
@@ -97,8 +107,9 @@ func ContentType(key string) string {
 // maxKeyLength is what S3 takes, in bytes.
 const maxKeyLength = 1024
 
-// CheckKey returns an error that wraps ErrInvalidKey unless key is a relative path of plain segments separated by single slashes: valid
-// UTF-8 without control characters or backslashes, no segment empty, "." or "..", at most 1024 bytes. Every Store refuses other keys.
+// CheckKey returns an error that wraps ErrInvalidKey unless key is a relative path of plain
+// segments separated by single slashes: valid UTF-8 without control characters or backslashes, no
+// segment empty, "." or "..", at most 1024 bytes. Every Store refuses other keys.
 func CheckKey(key string) error {
 	if len(key) > maxKeyLength {
 		return fmt.Errorf("%w: %d bytes, more than %d", ErrInvalidKey, len(key), maxKeyLength)

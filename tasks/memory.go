@@ -19,18 +19,22 @@ const (
 
 // MemoryOptions are the bounds of a [Memory].
 type MemoryOptions struct {
-	// Capacity is how many tasks that have not ended there may be; Add of one more is ErrFull. 0: DefaultCapacity.
+	// Capacity is how many tasks that have not ended there may be; Add of one more is ErrFull. 0:
+	// DefaultCapacity.
 	Capacity int
 
-	// History is how many tasks that have ended are kept, even if they ended less than Retention ago: the oldest goes first, so that no
-	// amount of work done makes memory grow, or a new task fail. 0: DefaultHistory.
+	// History is how many tasks that have ended are kept, even if they ended less than Retention
+	// ago: the oldest goes first, so that no amount of work done makes memory grow, or a new task
+	// fail. 0: DefaultHistory.
 	History int
 }
 
-// Memory is a Store in this process's memory; when the process ends, all is forgotten. It tries each task once.
+// Memory is a Store in this process's memory; when the process ends, all is forgotten. It tries
+// each task once.
 //
-// While a Run is active, each task is begun as soon as it is added, in a goroutine of its own, so that none waits for another. When the
-// context of Run ends, the tasks that were added before are finished, and those that are added later wait for another Run.
+// While a Run is active, each task is begun as soon as it is added, in a goroutine of its own, so
+// that none waits for another. When the context of Run ends, the tasks that were added before are
+// finished, and those that are added later wait for another Run.
 type Memory struct {
 	capacity int
 	history  int
@@ -76,7 +80,8 @@ func (m *Memory) Add(ctx context.Context, t Task) error {
 	if m.live >= m.capacity {
 		return fmt.Errorf("add task %s: %w: %d have not ended", t.ID, ErrFull, m.live)
 	}
-	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now, MaxAttempts: 1}
+	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now,
+		MaxAttempts: 1}
 	m.tasks[t.ID] = kept
 	m.live++
 	for _, r := range m.runs {
@@ -163,7 +168,8 @@ func (m *Memory) end(t *Task, result Result, err error) {
 	m.forget(t.Updated)
 }
 
-// forget drops the tasks that ended too long ago, and the oldest ones that are too many. m.mu is held.
+// forget drops the tasks that ended too long ago, and the oldest ones that are too many. m.mu is
+// held.
 func (m *Memory) forget(now time.Time) {
 	for len(m.ended) > 0 && (len(m.ended) > m.history || now.Sub(m.ended[0].Updated) > Retention) {
 		delete(m.tasks, m.ended[0].ID)

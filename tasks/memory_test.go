@@ -187,9 +187,13 @@ func TestWorkEndsHoweverItEnds(t *testing.T) {
 		work func(context.Context, tasks.Task) (tasks.Result, error)
 		want string
 	}{
-		{"by an error", func(context.Context, tasks.Task) (tasks.Result, error) { return tasks.Result{}, errors.New("no key") }, "no key"},
+		{"by an error", func(context.Context, tasks.Task) (tasks.Result, error) {
+			return tasks.Result{},
+				errors.New("no key")
+		}, "no key"},
 		{"by a panic", func(context.Context, tasks.Task) (tasks.Result, error) { panic("no key") }, "panic: no key"},
-		{"by a panic with an error", func(context.Context, tasks.Task) (tasks.Result, error) { panic(errors.New("no key")) }, "panic: no key"},
+		{"by a panic with an error", func(context.Context, tasks.Task) (tasks.Result, error) { panic(errors.New("no key")) },
+			"panic: no key"},
 		{"by ending its goroutine", func(context.Context, tasks.Task) (tasks.Result, error) {
 			runtime.Goexit()
 			return tasks.Result{}, nil

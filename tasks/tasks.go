@@ -1,5 +1,5 @@
-// Package tasks keeps accepted work and what became of it: the [Store] interface and [Memory]. Package taskstest holds the suite that
-// every Store passes.
+// Package tasks keeps accepted work and what became of it: the [Store] interface and [Memory].
+// Package taskstest holds the suite that every Store passes.
 package tasks
 
 import (
@@ -18,8 +18,8 @@ var (
 // A State says how far a task is.
 type State string
 
-// The states, in the order in which a task goes through them. A task ends in StateSuccess or StateFailure and stays so. One that was begun and
-// is to be tried again is pending once more.
+// The states, in the order in which a task goes through them. A task ends in StateSuccess or
+// StateFailure and stays so. One that was begun and is to be tried again is pending once more.
 const (
 	StatePending State = "PENDING" // accepted, no worker has it
 	StateStarted State = "STARTED" // a worker has it
@@ -50,10 +50,12 @@ type Result struct {
 	Error    string           `json:"error,omitempty"`    // why it failed, or the last attempt did; empty on success
 	Roles    []string         `json:"roles,omitempty"`    // what was signed, in publishing order
 	Versions map[string]int64 `json:"versions,omitempty"` // the version of each of Roles
-	Warnings []string         `json:"warnings,omitempty"` // what the operator should see to, although it did not stop the work
+	// what the operator should see to, although it did not stop the work
+	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Temporary marks an error of work as one that may not come again. The text stays the same. nil stays nil.
+// Temporary marks an error of work as one that may not come again. The text stays the same. nil
+// stays nil.
 func Temporary(err error) error {
 	if err == nil {
 		return nil
@@ -71,23 +73,28 @@ type temporary struct{ error }
 
 func (t temporary) Unwrap() error { return t.error }
 
-// Retention is how long a store keeps a task after it has ended, at least. A store of limited space may keep fewer tasks, and says so.
+// Retention is how long a store keeps a task after it has ended, at least. A store of limited space
+// may keep fewer tasks, and says so.
 const Retention = 7 * 24 * time.Hour
 
-// A Store accepts tasks, hands them to workers, and remembers what became of them. Its methods may be called from many goroutines at
-// once, and what it returns shares no memory with what it keeps.
+// A Store accepts tasks, hands them to workers, and remembers what became of them. Its methods may
+// be called from many goroutines at once, and what it returns shares no memory with what it keeps.
 type Store interface {
-	// Add accepts a task as pending; only ID, App and Roles matter. With a durable store it survives this process once Add returned nil.
-	// ErrFull if too many tasks wait, ErrExists if the ID is taken.
+	// Add accepts a task as pending; only ID, App and Roles matter. With a durable store it
+	// survives this process once Add returned nil. ErrFull if too many tasks wait, ErrExists if the
+	// ID is taken.
 	Add(ctx context.Context, t Task) error
 
-	// Get returns a task by its ID. ErrNotFound if there is none, or if it ended longer than Retention ago.
+	// Get returns a task by its ID. ErrNotFound if there is none, or if it ended longer than
+	// Retention ago.
 	Get(ctx context.Context, id string) (Task, error)
 
-	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those begun and returns nil. The context that
-	// work receives has the values of ctx and does not end with it, but may when work takes too long. An error from work ends its task as
-	// StateFailure, with the error's text in the result; if it is [Temporary], a store may have the task tried again, later and a limited number of
-	// times. A panic in work is an error that is not. A task that was begun and lost its worker is run again, so work must be safe to repeat. Several
-	// Runs may be active, in one process or, with a durable store, in many.
+	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those
+	// begun and returns nil. The context that work receives has the values of ctx and does not end
+	// with it, but may when work takes too long. An error from work ends its task as StateFailure,
+	// with the error's text in the result; if it is [Temporary], a store may have the task tried
+	// again, later and a limited number of times. A panic in work is an error that is not. A task
+	// that was begun and lost its worker is run again, so work must be safe to repeat. Several Runs
+	// may be active, in one process or, with a durable store, in many.
 	Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error
 }

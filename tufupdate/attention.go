@@ -15,7 +15,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// An attention is what the rounds remember of an app: with nothing changed since and nothing due, there is nothing to do.
+// An attention is what the rounds remember of an app: with nothing changed since and nothing due,
+// there is nothing to do.
 type attention struct {
 	timestamp storage.Version // what it was when the app was looked at
 	root      int64           // its version then
@@ -26,7 +27,8 @@ type attention struct {
 	after    time.Time // when that is tried again
 }
 
-// visitOne looks at one app, unless that has failed and it is too early to try again, and reports whether it has added a task.
+// visitOne looks at one app, unless that has failed and it is too early to try again, and reports
+// whether it has added a task.
 func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added bool) {
 	if time.Now().Before(a.after) {
 		return false
@@ -59,7 +61,8 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 	return added
 }
 
-// look looks at one app, and adds a task if something is due, of what could be looked at. problem is what is wrong with it although all could be.
+// look looks at one app, and adds a task if something is due, of what could be looked at. problem
+// is what is wrong with it although all could be.
 func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
 	if err := CheckApp(app); err != nil {
 		return false, nil, err
@@ -139,7 +142,8 @@ func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool
 	return same && !newRoot, err
 }
 
-// lead returns how long before it expires a role of an app is to be renewed, given how long it is valid.
+// lead returns how long before it expires a role of an app is to be renewed, given how long it is
+// valid.
 func (r *renewer) lead(app string) func(validity time.Duration) time.Duration {
 	h := fnv.New64a()
 	h.Write([]byte(app))

@@ -20,7 +20,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// Each benchmark of rolls measures ours, then in the same run go-tuf's object model doing the same, and gives how many times as long that takes.
+// Each benchmark of rolls measures ours, then in the same run go-tuf's object model doing the same,
+// and gives how many times as long that takes.
 
 func BenchmarkTargets(b *testing.B) {
 	for _, kind := range []string{testrepo.Ed25519, testrepo.ECDSA} {
@@ -33,7 +34,8 @@ func BenchmarkTargets(b *testing.B) {
 			}})
 			putTargets(b, repo, kind, n, nil)
 			for _, cold := range []bool{true, false} {
-				b.Run(fmt.Sprintf("%s/%d/%s", kind, n, temperature(cold)), func(b *testing.B) { compare(b, repo, repo.Store, cold, true) })
+				b.Run(fmt.Sprintf("%s/%d/%s", kind, n, temperature(cold)),
+					func(b *testing.B) { compare(b, repo, repo.Store, cold, true) })
 			}
 		}
 	}
@@ -52,7 +54,8 @@ func BenchmarkDelay20ms(b *testing.B) {
 			return storagetest.Fault{}
 		})
 		for _, cold := range []bool{true, false} {
-			b.Run(fmt.Sprintf("%d versions/%s", versions, temperature(cold)), func(b *testing.B) { compare(b, repo, slow, cold, true) })
+			b.Run(fmt.Sprintf("%d versions/%s", versions, temperature(cold)),
+				func(b *testing.B) { compare(b, repo, slow, cold, true) })
 		}
 	}
 }
@@ -111,7 +114,8 @@ func copyRepo(b testing.TB, repo *testrepo.Repo, store storage.Store, app string
 	}
 }
 
-// heap returns how many bytes are in use. Of an app that was rolled once, its files in the memory store are among them.
+// heap returns how many bytes are in use. Of an app that was rolled once, its files in the memory
+// store are among them.
 func heap() float64 {
 	var stats runtime.MemStats
 	runtime.GC()
@@ -178,12 +182,13 @@ func addKeys(b testing.TB, provider *keys.Memory, repo *testrepo.Repo, app strin
 	}
 }
 
-// putTargets uploads version 2 of targets with n target files, in the form that go-tuf writes or in another layout. Go-tuf itself would take
-// long.
+// putTargets uploads version 2 of targets with n target files, in the form that go-tuf writes or in
+// another layout. Go-tuf itself would take long.
 func putTargets(b testing.TB, repo *testrepo.Repo, kind string, n int, layout func([]byte) []byte) {
 	b.Helper()
 	var signed bytes.Buffer
-	fmt.Fprintf(&signed, `{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{`, time.Now().UTC().AddDate(0, 0, 9).Format(time.RFC3339))
+	fmt.Fprintf(&signed, `{"_type":"targets","expires":%q,"spec_version":"1.0.31","targets":{`,
+		time.Now().UTC().AddDate(0, 0, 9).Format(time.RFC3339))
 	for i := range n {
 		if i > 0 {
 			signed.WriteByte(',')
@@ -200,7 +205,8 @@ func putTargets(b testing.TB, repo *testrepo.Repo, kind string, n int, layout fu
 	}
 	sig, err := k.Private.Sign(nil, message, opts)
 	require.NoError(b, err)
-	file := fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":%q}],"signed":%s}`, k.ID, hex.EncodeToString(sig), signed.Bytes())
+	file := fmt.Appendf(nil, `{"signatures":[{"keyid":%q,"sig":%q}],"signed":%s}`, k.ID, hex.EncodeToString(sig),
+		signed.Bytes())
 	if layout != nil {
 		file = layout(file)
 	}

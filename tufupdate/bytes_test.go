@@ -16,7 +16,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// What a roll may change, as text: the values of version, expires, length and sha256 where a roll writes them, and the signatures.
+// What a roll may change, as text: the values of version, expires, length and sha256 where a roll
+// writes them, and the signatures.
 var mayChange = []*regexp.Regexp{
 	regexp.MustCompile(`(?s)"signatures":\s*\[.*?\n?\s*\]`),
 	regexp.MustCompile(`"version":\s*\d+`),
@@ -24,7 +25,8 @@ var mayChange = []*regexp.Regexp{
 }
 
 // And in the files that list others.
-var mayChangeInLists = append(slices.Clone(mayChange), regexp.MustCompile(`"length":\s*\d+`), regexp.MustCompile(`"sha256":\s*"[0-9a-f]{64}"`))
+var mayChangeInLists = append(slices.Clone(mayChange), regexp.MustCompile(`"length":\s*\d+`),
+	regexp.MustCompile(`"sha256":\s*"[0-9a-f]{64}"`))
 
 func withoutChanges(text string, lists bool) string {
 	expressions := mayChange
@@ -51,7 +53,8 @@ func TestAllBytesButThoseMeantToChangeStay(t *testing.T) {
 			roles := []string{"targets", "team a", "inner", "innermost", "team+b/ü"}
 			for round := int64(2); round <= 3; round++ {
 				result := roll(t, u, repo, roles...)
-				require.ElementsMatch(t, append(slices.Clone(roles), "snapshot", "timestamp"), slices.Collect(maps.Keys(result.Versions)))
+				require.ElementsMatch(t, append(slices.Clone(roles), "snapshot", "timestamp"),
+					slices.Collect(maps.Keys(result.Versions)))
 				after := files(t, repo)
 				for role := range result.Versions {
 					old, now := before[repo.File(role, 1)], after[repo.File(role, round)]

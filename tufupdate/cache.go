@@ -7,8 +7,8 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// A state is what is remembered of an app: files as they were read or written, verified. It is never changed. What it says may be out of
-// date; see view.
+// A state is what is remembered of an app: files as they were read or written, verified. It is
+// never changed. What it says may be out of date; see view.
 type state struct {
 	roots []*tufmeta.RootDocument // from the pinned one to the newest
 	files map[string]*file        // by key
@@ -27,7 +27,8 @@ func (s *state) size() int64 {
 	return size
 }
 
-// A cache holds states of apps, up to a limit of bytes. Those that were not used for longest go first.
+// A cache holds states of apps, up to a limit of bytes. Those that were not used for longest go
+// first.
 type cache struct {
 	limit int64
 

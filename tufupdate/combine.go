@@ -12,8 +12,9 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A combiner lets one roll of an app run at a time. Requests that come meanwhile gather, and the next roll serves them all. Apps do not
-// wait for one another, and an app that nobody asks for costs nothing.
+// A combiner lets one roll of an app run at a time. Requests that come meanwhile gather, and the
+// next roll serves them all. Apps do not wait for one another, and an app that nobody asks for
+// costs nothing.
 type combiner struct {
 	roll    func(ctx context.Context, app string, roles []string) (tasks.Result, error)
 	timeout time.Duration // of a roll, and of the rolls of a batch that is taken apart together
@@ -38,7 +39,8 @@ type request struct {
 	err    error
 }
 
-// do rolls the roles of app, together with what others ask for. It returns early if ctx ends; the roll ends when all have left.
+// do rolls the roles of app, together with what others ask for. It returns early if ctx ends; the
+// roll ends when all have left.
 func (c *combiner) do(ctx context.Context, app string, roles []string) (tasks.Result, error) {
 	req := &request{roles: roles}
 	b := c.join(ctx, app, req)
@@ -103,9 +105,11 @@ func (c *combiner) work(app string) {
 	}
 }
 
-// serve rolls all that a batch asks for. If that fails, and the requests differ, each kind gets its own roll: what one asks for must not
-// fail because of another. Those share the time of one roll, lest the requests that come next wait for ever. What is quickly done and needs no
-// delegated role's keys comes first, the rest as it happens, so that it is not always the same that no time is left for.
+// serve rolls all that a batch asks for. If that fails, and the requests differ, each kind gets its
+// own roll: what one asks for must not fail because of another. Those share the time of one roll,
+// lest the requests that come next wait for ever. What is quickly done and needs no delegated
+// role's keys comes first, the rest as it happens, so that it is not always the same that no time
+// is left for.
 func (c *combiner) serve(app string, b *batch) {
 	defer close(b.done)
 	defer b.cancel()
@@ -144,7 +148,8 @@ func (c *combiner) limit(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, c.timeout, late)
 }
 
-// topFirst returns kinds of requests, those that ask for top-level roles alone before the others, in an order that is different each time.
+// topFirst returns kinds of requests, those that ask for top-level roles alone before the others,
+// in an order that is different each time.
 func topFirst(kinds map[string][]*request) [][]*request {
 	var top, others [][]*request
 	for _, requests := range kinds {

@@ -63,7 +63,8 @@ func TestARequestIsNotLostWithThoseWhoHaveLeft(t *testing.T) {
 		group.Go(func() { _, err := c.do(t.Context(), "app", []string{"snapshot"}); assert.NoError(t, err) })
 		synctest.Wait()
 		impatient, leave := context.WithCancel(t.Context())
-		group.Go(func() { _, err := c.do(impatient, "app", []string{"snapshot"}); assert.Error(t, err) }) // waits for the next roll
+		// waits for the next roll
+		group.Go(func() { _, err := c.do(impatient, "app", []string{"snapshot"}); assert.Error(t, err) })
 		synctest.Wait()
 		leave()
 		synctest.Wait()

@@ -17,7 +17,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A writer has created files and died before the timestamp. Their numbers are never used again, and the files stay as they are.
+// A writer has created files and died before the timestamp. Their numbers are never used again, and
+// the files stay as they are.
 func TestNumbersOfACrashedWriterAreSkipped(t *testing.T) {
 	for _, left := range []int{1, 2, 3, 100} {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
@@ -51,11 +52,12 @@ func passNumbers(t *testing.T, left int) {
 	}
 }
 
-// Rolls that fail leave a snapshot each, with a number that others then have to pass. However many there were, the next one gets through, and numbers
-// stay within reason.
+// Rolls that fail leave a snapshot each, with a number that others then have to pass. However many
+// there were, the next one gets through, and numbers stay within reason.
 func TestAnyNumberOfFailuresIsPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}}}})
+		repo := testrepo.New(t, storage.NewMemory(),
+			testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}}}})
 		flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) (f storagetest.Fault) {
 			if c.Write > 0 && strings.Contains(c.Key, "team") {
 				f.Before = errors.New("forbidden")
@@ -74,8 +76,8 @@ func TestAnyNumberOfFailuresIsPassed(t *testing.T) {
 	})
 }
 
-// Without consistent snapshots three files change one after the other. A writer that dies in between leaves clients with a mismatch,
-// which the next roll mends, whatever it is asked for.
+// Without consistent snapshots three files change one after the other. A writer that dies in
+// between leaves clients with a mismatch, which the next roll mends, whatever it is asked for.
 func TestACrashBetweenUnversionedFilesIsFinishedByTheNextRoll(t *testing.T) {
 	for writes := range 3 {
 		for _, hashes := range []bool{false, true} {

@@ -11,7 +11,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// claim has the holders of a delegated role delegate to a name that is somebody else's, with keys of their own.
+// claim has the holders of a delegated role delegate to a name that is somebody else's, with keys
+// of their own.
 func claim(t *testing.T, repo *testrepo.Repo, from string, version int64, name string) {
 	t.Helper()
 	keys := repo.Keys[name]

@@ -10,11 +10,13 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// A document of type targets does not say which role it is of. So what a key signs for one role counts for every other role that has it, and
-// whoever decides what a role says must not get it signed by a key that is somebody else's word.
+// A document of type targets does not say which role it is of. So what a key signs for one role
+// counts for every other role that has it, and whoever decides what a role says must not get it
+// signed by a key that is somebody else's word.
 
-// entitled returns an error if a role is not to be signed although its keys are at hand: the holders of a delegated role may declare for a role
-// below theirs the public half of any key, and what lies there is theirs. A key that those nearer to targets use is not lent to them.
+// entitled returns an error if a role is not to be signed although its keys are at hand: the
+// holders of a delegated role may declare for a role below theirs the public half of any key, and
+// what lies there is theirs. A key that those nearer to targets use is not lent to them.
 func (t *tree) entitled(ctx context.Context, n *node) error {
 	if n.by == nil || n.by == t.root {
 		return nil
@@ -28,15 +30,16 @@ func (t *tree) entitled(ctx context.Context, n *node) error {
 			if err != nil && !errors.Is(err, ErrNoKey) {
 				return err // it may be ours, after all
 			}
-			return errorf(t.app, fmt.Sprintf("role %s: role %s declares for it a key of role %s, which is not signed with for others",
+			return errorf(t.app, fmt.Sprintf(
+				"role %s: role %s declares for it a key of role %s, which is not signed with for others",
 				n.role.Name, n.by.role.Name, role.Name), ErrNoKey)
 		}
 	}
 	return nil
 }
 
-// isOurs reports whether nobody but the key provider can sign for a role, and who declares it may have that. An error says why that is not so, or
-// not known.
+// isOurs reports whether nobody but the key provider can sign for a role, and who declares it may
+// have that. An error says why that is not so, or not known.
 func (t *tree) isOurs(ctx context.Context, n *node) (bool, error) {
 	set, err := t.keys.held(ctx, n.role, n.prefix())
 	if err != nil || len(set.signers) < len(n.role.Keys) {
@@ -93,7 +96,8 @@ func (t *tree) signable(ctx context.Context, n *node) (bool, error) {
 	return custody == custodyOnline && t.entitled(ctx, n) == nil, err
 }
 
-// unwanted says why a document that verifies, and that nothing lists yet, is not to be taken in; "" if it is.
+// unwanted says why a document that verifies, and that nothing lists yet, is not to be taken in; ""
+// if it is.
 func (t *tree) unwanted(ctx context.Context, n *node, d *document) (string, error) {
 	custody, err := t.keys.custody(ctx, n.role, n.prefix())
 	if err != nil {
@@ -108,8 +112,9 @@ func (t *tree) unwanted(ctx context.Context, n *node, d *document) (string, erro
 	if first := n.candidates[0]; first.Version() == n.listed {
 		listed = first
 	}
-	// It may be another role's: unless it repeats what is listed, as what is left of a roll that did not end does. A new role has nothing to
-	// lose, and without consistent snapshots a document that is listed no more is all there is.
+	// It may be another role's: unless it repeats what is listed, as what is left of a roll that
+	// did not end does. A new role has nothing to lose, and without consistent snapshots a document
+	// that is listed no more is all there is.
 	if online && t.consistent && listed != nil && !d.Repeats(listed.Document) && t.shared(n) {
 		return "its keys, which are at hand, are another role's too, so it may be that one's document", nil
 	}
@@ -120,8 +125,8 @@ func (t *tree) unwanted(ctx context.Context, n *node, d *document) (string, erro
 	return "", nil
 }
 
-// shared reports whether a key of a role is another role's too, as far as its neighbours know: targets, those that are declared beside it, and
-// those that it declares itself.
+// shared reports whether a key of a role is another role's too, as far as its neighbours know:
+// targets, those that are declared beside it, and those that it declares itself.
 func (t *tree) shared(n *node) bool {
 	isOther := func(role *tufmeta.Role) bool { return role.Name != n.role.Name && role.Shares(n.role) }
 	if n != t.root && isOther(t.root.role) {

@@ -26,8 +26,9 @@ func evil(t *testing.T, md *metadata.TargetsType) metadata.HexBytes {
 	return info.Hashes["sha256"]
 }
 
-// The holders of a delegated role fill a role below theirs, and then declare for it the public half of the key that signs targets. A document
-// does not name its role: what that key signed for them would count for targets.
+// The holders of a delegated role fill a role below theirs, and then declare for it the public half
+// of the key that signs targets. A document does not name its role: what that key signed for them
+// would count for targets.
 func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 	for _, asked := range []string{"snapshot", "child"} {
 		t.Run(asked+" is asked for", func(t *testing.T) {
@@ -40,7 +41,8 @@ func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 			})
 			child := metadata.Targets(time.Now().AddDate(1, 0, 0))
 			evil(t, &child.Signed)
-			_, err := repo.Store.Create(t.Context(), repo.File("child", 1), testrepo.SignWith(t, child, false, repo.Keys["child"]...))
+			_, err := repo.Store.Create(t.Context(), repo.File("child", 1),
+				testrepo.SignWith(t, child, false, repo.Keys["child"]...))
 			require.NoError(t, err)
 			roll(t, newUpdater(t, repo, repo.Provider(t, "team", "child"), pin(repo.Root)), repo, "snapshot")
 			require.NoError(t, client.Refresh())
@@ -51,7 +53,8 @@ func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 				md.Delegations.Keys = map[string]*metadata.Key{online.ID: online.Public}
 				md.Delegations.Roles[0].KeyIDs = []string{online.ID}
 			})
-			result, err := newUpdater(t, repo, repo.Provider(t, "team"), pin(repo.Root)).Roll(t.Context(), repo.App, []string{asked})
+			result, err := newUpdater(t, repo, repo.Provider(t, "team"), pin(repo.Root)).Roll(t.Context(), repo.App,
+				[]string{asked})
 			assert.NotContains(t, result.Versions, "child")
 			if asked == "snapshot" {
 				require.NoError(t, err)
@@ -68,7 +71,8 @@ func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 	}
 }
 
-// Somebody who holds a key that was replaced, and can write to the store, exchanges what the new key has signed, under its own number.
+// Somebody who holds a key that was replaced, and can write to the store, exchanges what the new
+// key has signed, under its own number.
 func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT} {
 		for _, inconsistent := range []bool{false, true} {
@@ -101,7 +105,8 @@ func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 	}
 }
 
-// Without any key: bins share theirs, and the next document of one is put in the place of another's.
+// Without any key: bins share theirs, and the next document of one is put in the place of
+// another's.
 func TestADocumentIsNotTakenForThatOfARoleWithTheSameKey(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 1, BinTarget: "some/file"})
 	full, empty := "bin-0", "bin-1"
@@ -122,7 +127,8 @@ func TestADocumentIsNotTakenForThatOfARoleWithTheSameKey(t *testing.T) {
 
 // What was uploaded for roles that are new is taken in, whatever keys they share.
 func TestNewRolesMayShareTheirKeys(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{{Name: "a", Paths: []string{"a/*"}}}})
+	repo := testrepo.New(t, storage.NewMemory(),
+		testrepo.Options{Delegation: []testrepo.Delegation{{Name: "a", Paths: []string{"a/*"}}}})
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
 		repo.Declare(t, md, testrepo.Delegation{Name: "b", Paths: []string{"b/*"}})
 		md.Delegations.Roles[1].KeyIDs = md.Delegations.Roles[0].KeyIDs
@@ -140,7 +146,8 @@ func TestNewRolesMayShareTheirKeys(t *testing.T) {
 
 func TestAnExpiredUploadDoesNotReplaceWhatIsValid(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
-	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) { md.Expires = time.Now().Add(-time.Hour).UTC().Truncate(time.Second) })
+	repo.Upload(t, "targets", 2,
+		func(md *metadata.TargetsType) { md.Expires = time.Now().Add(-time.Hour).UTC().Truncate(time.Second) })
 	result := roll(t, newUpdater(t, repo, repo.Provider(t, "targets")), repo)
 	require.Len(t, result.Warnings, 1)
 	assert.Contains(t, result.Warnings[0], "it has expired")
@@ -159,12 +166,14 @@ func TestAProviderIsAskedForEachRole(t *testing.T) {
 	repo.Upload(t, "team-b", 2, nil)
 	roll(t, newUpdater(t, repo, repo.Provider(t, "targets", "team-a", "team-b")), repo)
 	asked := map[string]int{}
-	roll(t, newUpdater(t, repo, nil, func(c *tufupdate.Config) { c.Keys = recording{repo.Provider(t), asked} }), repo, "team-a", "team-b")
+	roll(t, newUpdater(t, repo, nil, func(c *tufupdate.Config) { c.Keys = recording{repo.Provider(t), asked} }), repo,
+		"team-a", "team-b")
 	assert.Equal(t, map[string]int{"timestamp": 1, "snapshot": 1, "team-a": 1, "team-b": 1}, asked)
 
 	bins := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
 	asked = map[string]int{}
-	roll(t, newUpdater(t, bins, nil, func(c *tufupdate.Config) { c.Keys = recording{bins.Provider(t), asked} }), bins, "bin")
+	roll(t, newUpdater(t, bins, nil, func(c *tufupdate.Config) { c.Keys = recording{bins.Provider(t), asked} }), bins,
+		"bin")
 	assert.Len(t, asked, 3, "timestamp, snapshot, and one bin for all: %v", asked)
 }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Why a request is refused or a roll fails, to be tested with errors.Is. A roll that fails has left the published repository as it was.
-// Errors of the store, the key provider and the task store come through wrapped, so that [storage.ErrTooLarge], [tasks.ErrFull]
-// and the like can be told too.
+// Why a request is refused or a roll fails, to be tested with errors.Is. A roll that fails has left
+// the published repository as it was. Errors of the store, the key provider and the task store come
+// through wrapped, so that [storage.ErrTooLarge], [tasks.ErrFull] and the like can be told too.
 var (
 	// ErrInvalidApp: the app's name is not a path of plain segments.
 	ErrInvalidApp = errors.New("invalid app name")
@@ -19,12 +19,16 @@ var (
 	// ErrUnknownRole: the repository has no such role.
 	ErrUnknownRole = errors.New("unknown role")
 	// ErrTargetsOffline: targets was asked for, and its keys are offline.
-	ErrTargetsOffline = errors.New("targets is offline: its metadata has to be signed by the holders of its keys and uploaded")
-	// ErrNotBootstrapped: the app has no root or no timestamp yet, or its settings say that it is not ready.
+	ErrTargetsOffline = errors.New("targets is offline: " +
+		"its metadata has to be signed by the holders of its keys and uploaded")
+	// ErrNotBootstrapped: the app has no root or no timestamp yet, or its settings say that it is
+	// not ready.
 	ErrNotBootstrapped = errors.New("app is not bootstrapped")
-	// ErrRootExpired: the newest root has expired; clients accept nothing until its key holders sign another.
+	// ErrRootExpired: the newest root has expired; clients accept nothing until its key holders
+	// sign another.
 	ErrRootExpired = errors.New("root has expired")
-	// ErrNoKey: the provider does not have enough keys of a role that has to be signed. It is [keys.ErrNoKey].
+	// ErrNoKey: the provider does not have enough keys of a role that has to be signed. It is
+	// [keys.ErrNoKey].
 	ErrNoKey = keys.ErrNoKey
 	// ErrConflict: other writers won every time; the work can be tried again.
 	ErrConflict = errors.New("other writers were faster every time")
@@ -34,7 +38,8 @@ var (
 	ErrRenewalLate = errors.New("renewal is late")
 )
 
-// A VerificationError says which file of a repository cannot be trusted, and why. Nothing was signed.
+// A VerificationError says which file of a repository cannot be trusted, and why. Nothing was
+// signed.
 type VerificationError struct {
 	App     string
 	Role    string
@@ -52,7 +57,8 @@ func (e *VerificationError) Error() string {
 
 func (e *VerificationError) Unwrap() error { return e.Err }
 
-// permanent reports whether another attempt at a roll would fail in the same way, unless somebody sees to it.
+// permanent reports whether another attempt at a roll would fail in the same way, unless somebody
+// sees to it.
 func permanent(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidApp, ErrRootRole, ErrUnknownRole, ErrTargetsOffline, ErrNotBootstrapped, ErrRootExpired, ErrNoKey,

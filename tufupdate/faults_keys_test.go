@@ -43,16 +43,18 @@ var keyFaults = []keyFault{
 		}
 		return f
 	}},
-	{name: "says that it has no such key", says: keysAtHand, decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
-		if c.N == n && c.Verb == keystest.Signer {
-			f.Err = fmt.Errorf("key %s: %w", c.Request.KeyID, keys.ErrNoKey)
-		}
-		return f
-	}},
+	{name: "says that it has no such key", says: keysAtHand,
+		decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+			if c.N == n && c.Verb == keystest.Signer {
+				f.Err = fmt.Errorf("key %s: %w", c.Request.KeyID, keys.ErrNoKey)
+			}
+			return f
+		}},
 }
 
-// Each call that accepting and doing a task makes to the key provider and to its signers × each way to fail × each scenario: the task fails and
-// says why, before anything is written; or the fault did not matter, and all is published.
+// Each call that accepting and doing a task makes to the key provider and to its signers × each way
+// to fail × each scenario: the task fails and says why, before anything is written; or the fault
+// did not matter, and all is published.
 func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 	same := func(*tufupdate.Config) {}
 	faulty(t, len(keyFaults), func(t *testing.T, st *stage) int {
@@ -87,7 +89,8 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 	})
 }
 
-// What is uploaded for a role waits while it is not known whether that role's keys are at hand; the others do not.
+// What is uploaded for a role waits while it is not known whether that role's keys are at hand; the
+// others do not.
 func TestAnUploadWaitsForItsRolesKeys(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
 	repo.Upload(t, "innermost", 2, nil)

@@ -43,24 +43,27 @@ var storeFaults = []storeFault{
 		}
 		return f
 	}},
-	{name: "is the last that lands, unheard", says: errDown.Error(), decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
-		switch {
-		case c.N == n:
-			f.After = errDown
-		case c.N > n:
-			f.Before = errDown
-		}
-		return f
-	}},
-	{name: "is the first that does not land", says: errDown.Error(), decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
-		if c.N >= n {
-			f.Before = errDown
-		}
-		return f
-	}},
-	{name: "hangs, and all that follow", says: context.DeadlineExceeded.Error(), decide: func(c storagetest.Call, n int) storagetest.Fault {
-		return storagetest.Fault{Hang: c.N >= n}
-	}},
+	{name: "is the last that lands, unheard", says: errDown.Error(),
+		decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
+			switch {
+			case c.N == n:
+				f.After = errDown
+			case c.N > n:
+				f.Before = errDown
+			}
+			return f
+		}},
+	{name: "is the first that does not land", says: errDown.Error(),
+		decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
+			if c.N >= n {
+				f.Before = errDown
+			}
+			return f
+		}},
+	{name: "hangs, and all that follow", says: context.DeadlineExceeded.Error(),
+		decide: func(c storagetest.Call, n int) storagetest.Fault {
+			return storagetest.Fault{Hang: c.N >= n}
+		}},
 	{name: "conflicts once", passes: true, decide: func(c storagetest.Call, n int) (f storagetest.Fault) {
 		if c.N == n && c.Write > 0 {
 			f.Before = storage.ErrConflict
@@ -78,8 +81,9 @@ var storeFaults = []storeFault{
 	},
 }
 
-// Each call that accepting and doing a task makes × each way to fail × each scenario: whatever happens, clients go on, versions grow, none
-// has two contents, the task says what happened, and the next roll succeeds. Which calls there are is found out by making them.
+// Each call that accepting and doing a task makes × each way to fail × each scenario: whatever
+// happens, clients go on, versions grow, none has two contents, the task says what happened, and
+// the next roll succeeds. Which calls there are is found out by making them.
 func TestNoFaultOfTheStoreBreaksARepository(t *testing.T) {
 	faulty(t, len(storeFaults), func(t *testing.T, st *stage) int {
 		flaky := storagetest.NewFlaky(st.repo.Store, nil)
@@ -92,7 +96,8 @@ func TestNoFaultOfTheStoreBreaksARepository(t *testing.T) {
 	})
 }
 
-// force asks for the stage's roles, and waits for what becomes of it. err says that it was not accepted.
+// force asks for the stage's roles, and waits for what becomes of it. err says that it was not
+// accepted.
 func (st *stage) force(t *testing.T, provider keys.Provider, change func(*tufupdate.Config)) (tasks.Task, error) {
 	u := newUpdater(t, st.repo, nil, func(c *tufupdate.Config) { c.Keys = provider }, change)
 	defer run(t, u)()
@@ -138,7 +143,8 @@ func (st *stage) failStore(t *testing.T, fault storeFault, n int) {
 	st.rollAgain(t, after, where)
 }
 
-// rollAgain requires that, whatever has happened, the next roll succeeds, and that all clients get what it publishes.
+// rollAgain requires that, whatever has happened, the next roll succeeds, and that all clients get
+// what it publishes.
 func (st *stage) rollAgain(t *testing.T, before map[string]string, where string) {
 	t.Helper()
 	u := newUpdater(t, st.repo, st.provider(t, st.repo))
@@ -151,7 +157,8 @@ func (st *stage) rollAgain(t *testing.T, before map[string]string, where string)
 	st.published(t, result.Versions, where)
 }
 
-// sameVersionsSameBytes requires that no versioned file has changed or gone, and that unversioned ones changed only with their version.
+// sameVersionsSameBytes requires that no versioned file has changed or gone, and that unversioned
+// ones changed only with their version.
 func sameVersionsSameBytes(t *testing.T, repo *testrepo.Repo, before, after map[string]string, where string) {
 	t.Helper()
 	for name := range maps.Keys(before) {

@@ -28,8 +28,9 @@ var taskFaults = []struct {
 	{"hangs", taskstest.Fault{Hang: true}, "context"},
 }
 
-// Each method of the task store that accepting, doing and following a task calls × each way to fail × each scenario: somebody is told, clients
-// go on, and what was accepted is done, if not now then by the next Run.
+// Each method of the task store that accepting, doing and following a task calls × each way to fail
+// × each scenario: somebody is told, clients go on, and what was accepted is done, if not now then
+// by the next Run.
 func TestNoFaultOfTheTasksLosesAcceptedWork(t *testing.T) {
 	faulty(t, len(taskFaults), func(t *testing.T, st *stage) int {
 		flaky := taskstest.NewFlaky(tasks.NewMemory(tasks.MemoryOptions{}), nil)
@@ -70,7 +71,8 @@ func TestNoFaultOfTheTasksLosesAcceptedWork(t *testing.T) {
 	})
 }
 
-// follow asks for the stage's roles, does the work and waits for it, and returns what anybody is told of failures.
+// follow asks for the stage's roles, does the work and waits for it, and returns what anybody is
+// told of failures.
 func (st *stage) follow(t *testing.T, store tasks.Store) error {
 	u := newUpdater(t, st.repo, st.provider(t, st.repo), func(c *tufupdate.Config) { c.Tasks = store })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

@@ -10,8 +10,9 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// CheckApp returns an error that wraps ErrInvalidApp unless app is a path of one or more plain segments, separated by single slashes.
-// A segment may hold what a storage key may, but not begin with a dot.
+// CheckApp returns an error that wraps ErrInvalidApp unless app is a path of one or more plain
+// segments, separated by single slashes. A segment may hold what a storage key may, but not begin
+// with a dot.
 func CheckApp(app string) error {
 	if err := storage.CheckKey(app); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidApp, err)
@@ -44,8 +45,9 @@ func (f files) hasVersion(role string) bool {
 	return role == tufmeta.Root || f.consistent && role != tufmeta.Timestamp
 }
 
-// read reads the file that is listed with a version, or, where names carry none, the one that there is. The error wraps storage.ErrNotFound if
-// there is none, and is a *VerificationError if what is there is no document.
+// read reads the file that is listed with a version, or, where names carry none, the one that there
+// is. The error wraps storage.ErrNotFound if there is none, and is a *VerificationError if what is
+// there is no document.
 func (f files) read(ctx context.Context, role string, version int64) (*file, error) {
 	key := f.key(role, version)
 	read := f.current
@@ -82,7 +84,8 @@ func (f files) reject(role string, d *file, err error) error {
 
 // absent says that a file is not there although it is listed.
 func (f files) absent(role string, version int64) error {
-	return &VerificationError{App: f.app, Role: role, Version: version, Key: f.key(role, version), Err: storage.ErrNotFound}
+	return &VerificationError{App: f.app, Role: role, Version: version, Key: f.key(role, version),
+		Err: storage.ErrNotFound}
 }
 
 func isDelegated(role string) bool { return role != defaults && !isTopLevel(role) }

@@ -30,9 +30,10 @@ const (
 	mutations
 )
 
-// FuzzRoll changes a file of a repository, whose signature may then be made anew by the right keys, as a broken or malicious tool would. If a
-// roll succeeds all the same, all that it signed follows from files that go-tuf trusts, and a client that starts with the pinned root
-// accepts the result. If not, nothing has changed.
+// FuzzRoll changes a file of a repository, whose signature may then be made anew by the right keys,
+// as a broken or malicious tool would. If a roll succeeds all the same, all that it signed follows
+// from files that go-tuf trusts, and a client that starts with the pinned root accepts the result.
+// If not, nothing has changed.
 func FuzzRoll(f *testing.F) {
 	var repos []*testrepo.Repo
 	for _, o := range []testrepo.Options{
@@ -51,7 +52,8 @@ func FuzzRoll(f *testing.F) {
 			}
 		}
 	}
-	for _, text := range []string{`null`, `-1`, `1e3`, `"version":18446744073709551616`, `{"":{}}`, "\x00", `"threshold":0`, `"keyids":[]`} {
+	for _, text := range []string{`null`, `-1`, `1e3`, `"version":18446744073709551616`, `{"":{}}`, "\x00",
+		`"threshold":0`, `"keyids":[]`} {
 		f.Add(uint8(0), uint8(3), uint8(putOver), uint16(120), []byte(text), true)
 	}
 	f.Fuzz(func(t *testing.T, number, file, mutation uint8, at uint16, text []byte, resign bool) {
@@ -150,8 +152,8 @@ func signAnew(document []byte, keys []*testrepo.Key) []byte {
 	return again
 }
 
-// follows requires that a document follows from one of the files that its role had, which go-tuf trusts: but for version, expiry and the
-// files listed it says the same.
+// follows requires that a document follows from one of the files that its role had, which go-tuf
+// trusts: but for version, expiry and the files listed it says the same.
 func follows(t *testing.T, repo *testrepo.Repo, role string, before map[string]string, document string) {
 	t.Helper()
 	said := says(t, document)

@@ -49,7 +49,8 @@ func TestRootsThatDoNotFollow(t *testing.T) {
 	second, third := repo.File("root", 2), repo.File("root", 3)
 	v := newVictim(t, repo, &count)
 	for _, a := range []attack{
-		{name: "a gap", change: overwrite(third, m.next(3, nil, own...)), harmless: "a root is looked for only where the one before leads"},
+		{name: "a gap", change: overwrite(third, m.next(3, nil, own...)),
+			harmless: "a root is looked for only where the one before leads"},
 		{name: "a gap before a root of the attacker's", change: overwrite(third, other.Root), harmless: "as above"},
 		{name: "after a good root, one of the attacker's", blamed: third,
 			change: all(overwrite(second, m.next(2, nil, own...)), overwrite(third, other.Root))},
@@ -60,17 +61,22 @@ func TestRootsThatDoNotFollow(t *testing.T) {
 		{name: "of another app", change: overwrite(second, other.Root), blamed: second},
 		{name: "a signature too few", change: overwrite(second, m.next(2, nil, own[0])), blamed: second},
 		{name: "no signature", change: overwrite(second, m.next(2, nil)), blamed: second},
-		{name: "signed by N's keys only", change: overwrite(second, m.next(2, givenTo("root", fresh), own...)), blamed: second},
-		{name: "signed by N+1's keys only", change: overwrite(second, m.next(2, givenTo("root", fresh), fresh)), blamed: second},
+		{name: "signed by N's keys only", change: overwrite(second, m.next(2, givenTo("root", fresh), own...)),
+			blamed: second},
+		{name: "signed by N+1's keys only", change: overwrite(second, m.next(2, givenTo("root", fresh), fresh)),
+			blamed: second},
 		{name: "signed by the keys of other roles", blamed: second,
 			change: overwrite(second, m.next(2, nil, append(repo.Keys["targets"], repo.Keys["snapshot"]...)...))},
-		{name: "signed by one key under two IDs", change: overwrite(second, doubled(t, m.next(2, nil, own[0]), own)), blamed: second},
+		{name: "signed by one key under two IDs", change: overwrite(second, doubled(t, m.next(2, nil, own[0]), own)),
+			blamed: second},
 		{name: "one key under two IDs, declared by the right keys", signed: true, either: second,
 			change: overwrite(second, m.next(2, declaredTwice(repo.Keys["targets"][0], "targets"), own...))},
 		{name: "a threshold that no keys reach", blamed: second,
 			change: overwrite(second, m.next(2, func(root *metadata.RootType) { root.Roles["targets"].Threshold = 3 }, own...))},
-		{name: "the attacker's key for the timestamp", blamed: second, change: overwrite(second, m.next(2, givenTo("timestamp", fresh), fresh))},
-		{name: "signed by both", change: overwrite(second, m.next(2, givenTo("root", fresh), append(own, fresh)...)), harmless: "that is how it is done"},
+		{name: "the attacker's key for the timestamp", blamed: second,
+			change: overwrite(second, m.next(2, givenTo("timestamp", fresh), fresh))},
+		{name: "signed by both", change: overwrite(second, m.next(2, givenTo("root", fresh), append(own, fresh)...)),
+			harmless: "that is how it is done"},
 	} {
 		a.roles = []string{"targets"}
 		v.attacked(t, a)
@@ -99,7 +105,8 @@ func declaredTwice(k *testrepo.Key, role string) func(*metadata.RootType) {
 	}
 }
 
-// Of two roots that are signed properly, an updater stays with that which it saw; it does not even look at the other.
+// Of two roots that are signed properly, an updater stays with that which it saw; it does not even
+// look at the other.
 func TestAForkOfTheRootsIsNotFollowed(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	provider := repo.Provider(t)
@@ -127,30 +134,37 @@ func TestAForkOfTheRootsIsNotFollowed(t *testing.T) {
 	sameVersionsSameBytes(t, repo, before, files(t, repo), "")
 }
 
-// What the right keys have signed and still cannot be followed, and what those of others have signed.
+// What the right keys have signed and still cannot be followed, and what those of others have
+// signed.
 func TestVersionsAndSignaturesOfTheOtherRoles(t *testing.T) {
 	var count tally
 	for shape, inconsistent := range map[string]bool{"consistent": false, "inconsistent": true} {
 		t.Run(shape, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Inconsistent: inconsistent, Threshold: map[string]int{"targets": 2, "snapshot": 2}})
+			repo := testrepo.New(t, storage.NewMemory(),
+				testrepo.Options{Inconsistent: inconsistent, Threshold: map[string]int{"targets": 2, "snapshot": 2}})
 			v := newVictim(t, repo, &count)
 			for _, role := range []string{"timestamp", "snapshot", "targets"} {
 				name := repo.File(role, 1)
 				genuine := repo.Read(t, name)
 				at := place{"signed", "version"}
-				for _, version := range []string{"9007199254740991", "9007199254740992", "9223372036854775807", "9223372036854775808"} {
-					a := attack{name: role + " " + version, change: overwrite(name, signAnew(put(t, genuine, at, version), repo.Keys[role])), blamed: name}
+				for _, version := range []string{"9007199254740991", "9007199254740992", "9223372036854775807",
+					"9223372036854775808"} {
+					a := attack{name: role + " " + version, change: overwrite(name,
+						signAnew(put(t, genuine, at, version), repo.Keys[role])), blamed: name}
 					v.attacked(t, a)
 				}
 				for _, signer := range []string{"root", "timestamp", "snapshot", "targets"} {
 					if signer != role {
-						v.attacked(t, attack{name: role + " signed by " + signer, change: overwrite(name, signAnew(genuine, repo.Keys[signer])), blamed: name})
+						v.attacked(t, attack{name: role + " signed by " + signer,
+							change: overwrite(name, signAnew(genuine, repo.Keys[signer])), blamed: name})
 					}
 				}
 				if keys := repo.Keys[role]; len(keys) > 1 {
-					v.attacked(t, attack{name: role + " with a signature too few", change: overwrite(name, signAnew(genuine, keys[1:])), blamed: name})
+					v.attacked(t, attack{name: role + " with a signature too few",
+						change: overwrite(name, signAnew(genuine, keys[1:])), blamed: name})
 					twice := []*testrepo.Key{keys[0], {ID: keys[1].ID, Private: keys[0].Private}}
-					v.attacked(t, attack{name: role + " signed twice by one key", change: overwrite(name, signAnew(genuine, twice)), blamed: name})
+					v.attacked(t, attack{name: role + " signed twice by one key", change: overwrite(name, signAnew(genuine, twice)),
+						blamed: name})
 				}
 			}
 		})
@@ -168,7 +182,8 @@ func TestAVersionTooLargeIsCalledSo(t *testing.T) {
 		"9223372036854775807": "9223372036854775807 is not between 1 and 9007199254740991",
 		"9223372036854775808": "number out of range",
 	} {
-		repo.Overwrite(t, name, signAnew(put(t, repo.Read(t, name), place{"signed", "version"}, version), repo.Keys["timestamp"]))
+		repo.Overwrite(t, name, signAnew(put(t, repo.Read(t, name), place{"signed", "version"}, version),
+			repo.Keys["timestamp"]))
 		err := refused(t, newUpdater(t, repo, provider, pin(repo.Root)), repo, provider, "timestamp")
 		assert.ErrorContains(t, err, problem)
 	}

@@ -35,13 +35,15 @@ func targetsFile(t *testing.T, key *testrepo.Key, version int64, d *delegation) 
 		require.True(t, ok)
 		roles := make([]string, len(d.roles))
 		for i, name := range d.roles {
-			roles[i] = fmt.Sprintf(`{"keyids":["%s"],"name":"%s","paths":["*"],"terminating":false,"threshold":1}`, d.key.ID, name)
+			roles[i] = fmt.Sprintf(`{"keyids":["%s"],"name":"%s","paths":["*"],"terminating":false,"threshold":1}`, d.key.ID,
+				name)
 		}
 		delegations = fmt.Sprintf(`"delegations":{"keys":{"%s":{"keytype":"ed25519","keyval":{"public":"%x"},"scheme":"ed25519"}},"roles":[%s]},`,
 			d.key.ID, []byte(public), strings.Join(roles, ","))
 	}
 	return signText(t, key, fmt.Sprintf(
-		`{"_type":"targets",%s"expires":"2099-01-01T00:00:00Z","spec_version":"1.0.31","targets":{},"version":%d}`, delegations, version))
+		`{"_type":"targets",%s"expires":"2099-01-01T00:00:00Z","spec_version":"1.0.31","targets":{},"version":%d}`,
+		delegations, version))
 }
 
 // signText signs a text that is in canonical form.
@@ -49,7 +51,8 @@ func signText(t *testing.T, key *testrepo.Key, signed string) []byte {
 	t.Helper()
 	sig, err := key.Private.Sign(nil, []byte(signed), crypto.Hash(0))
 	require.NoError(t, err)
-	return fmt.Appendf(nil, `{"signatures":[{"keyid":"%s","sig":"%s"}],"signed":%s}`, key.ID, hex.EncodeToString(sig), signed)
+	return fmt.Appendf(nil, `{"signatures":[{"keyid":"%s","sig":"%s"}],"signed":%s}`, key.ID, hex.EncodeToString(sig),
+		signed)
 }
 
 // many returns n texts of a format with a number in it, separated by commas.
@@ -73,7 +76,8 @@ type measure struct {
 }
 
 // measured rolls and says what that took. It must not run in parallel with other tests.
-func measured(t *testing.T, repo *testrepo.Repo, provider *testrepo.Provider, roles ...string) (tasks.Result, measure, error) {
+func measured(t *testing.T, repo *testrepo.Repo, provider *testrepo.Provider, roles ...string) (tasks.Result, measure,
+	error) {
 	t.Helper()
 	store := &countingReads{Store: repo.Store}
 	u := newUpdater(t, repo, provider, pin(repo.Root), func(c *tufupdate.Config) { c.Store = store })
@@ -96,8 +100,9 @@ func (s *countingReads) Get(ctx context.Context, key string) (storage.Object, er
 
 const mib = 1 << 20
 
-// Documents that are made to cost much, uploaded by the holder of an offline role: the roll goes on without them. It allocates, in all, no more
-// than a multiple of the document's size, and reads nothing for it but the document and what the document delegates to.
+// Documents that are made to cost much, uploaded by the holder of an offline role: the roll goes on
+// without them. It allocates, in all, no more than a multiple of the document's size, and reads
+// nothing for it but the document and what the document delegates to.
 func TestExpensiveUploadsStopNothing(t *testing.T) {
 	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
 	v := newVictim(t, base, &tally{}, "team a")
@@ -115,17 +120,22 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 		reads   int64
 	}{
 		{"delegations", targetsFile(t, key, 2, &delegation{key, names(n)}), "delegates to", 20, 20},
-		{"signatures", []byte(`{"signatures":[` + many(n/3, `{"keyid":"%07d","sig":"00"}`) + `],"signed":` + head + tail + `}`),
+		{"signatures", []byte(`{"signatures":[` + many(n/3, `{"keyid":"%07d","sig":"00"}`) + `],"signed":` + head + tail +
+			`}`),
 			"too few valid signatures", 40, 20},
 		{"keys", signText(t, key, head+`"delegations":{"keys":{`+
 			many(n/3, `"%07d":{"keytype":"","keyval":{"public":"x"},"scheme":""}`)+`},"roles":[]},`+tail), "", 80, 20},
-		{"2^32 succinct bins", signText(t, key, head+`"delegations":{"keys":{"k":{"keytype":"","keyval":{"public":"x"},"scheme":""}},"succinct_roles":`+
-			`{"bit_length":32,"keyids":["k"],"name_prefix":"b","threshold":1}},`+tail), "delegates to 4294967296 roles", 40, 20},
-		{"nested 100,000 deep", signText(t, key, head+`"custom":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+","+tail),
+		{"2^32 succinct bins", signText(t, key,
+			head+`"delegations":{"keys":{"k":{"keytype":"","keyval":{"public":"x"},"scheme":""}},"succinct_roles":`+
+				`{"bit_length":32,"keyids":["k"],"name_prefix":"b","threshold":1}},`+tail), "delegates to 4294967296 roles", 40, 20},
+		{"nested 100,000 deep", signText(t, key, head+`"custom":`+strings.Repeat("[", 100_000)+strings.Repeat("]",
+			100_000)+","+tail),
 			"nested more than", 10, 20},
 		{"nested without an end", []byte(strings.Repeat(`{"signed":`, 100_000)), "nested more than", 10, 20},
-		{"a number of 10^6 digits", signText(t, key, head+`"custom":`+strings.Repeat("9", 1_000_000)+","+tail), "number", 10, 20},
-		{"1,000 delegations to roles that are not there", targetsFile(t, key, 2, &delegation{key, names(1_000)}), "delegated role d", 100, 200},
+		{"a number of 10^6 digits", signText(t, key, head+`"custom":`+strings.Repeat("9", 1_000_000)+","+tail), "number", 10,
+			20},
+		{"1,000 delegations to roles that are not there", targetsFile(t, key, 2, &delegation{key, names(1_000)}),
+			"delegated role d", 100, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			repo := base.Copy(t)
@@ -144,7 +154,8 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 			assert.Less(t, took.allocated, test.times*uint64(len(test.data))+4*mib)
 			assert.LessOrEqual(t, took.reads, test.reads)
 			require.NoError(t, v.client.Copy(t, repo.Store).Refresh())
-			t.Logf("%.1f MiB: %.1f MiB allocated (%.1f times as much), %d reads", float64(len(test.data))/mib, float64(took.allocated)/mib,
+			t.Logf("%.1f MiB: %.1f MiB allocated (%.1f times as much), %d reads", float64(len(test.data))/mib,
+				float64(took.allocated)/mib,
 				float64(took.allocated)/float64(len(test.data)), took.reads)
 		})
 	}
@@ -160,8 +171,9 @@ func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
 		"files listed": []byte(`{"signatures":[],"signed":{"_type":"snapshot","expires":"2099-01-01T00:00:00Z","meta":{` +
 			many(20_000, `"%07d.json":{"version":1}`) + `,"targets.json":{"version":1}},"spec_version":"1.0.31","version":1}}`),
 	} {
-		for file, role := range map[string]string{base.File("timestamp", 0): "timestamp", base.File("snapshot", 1): "snapshot",
-			base.File("targets", 1): "targets", base.File("root", 2): "root"} {
+		for file, role := range map[string]string{base.File("timestamp", 0): "timestamp",
+			base.File("snapshot", 1): "snapshot",
+			base.File("targets", 1):  "targets", base.File("root", 2): "root"} {
 			t.Run(role+" "+name, func(t *testing.T) {
 				repo := base.Copy(t)
 				repo.Overwrite(t, file, data)
@@ -176,7 +188,8 @@ func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
 	}
 }
 
-// A holder of an offline role builds what he likes below it. A roll takes it in, or goes on without it, and clients follow.
+// A holder of an offline role builds what he likes below it. A roll takes it in, or goes on without
+// it, and clients follow.
 func TestWhatADelegatedHolderBuilds(t *testing.T) {
 	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{
 		{Name: "a", Paths: []string{"b/*"}}, {Name: "b", Paths: []string{"b/*"}, Target: "b/file"}}})
@@ -205,13 +218,17 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 		{"a chain 1,000 deep", chain(true), 0, map[string]int64{"a": 2, "c999": 1}},
 		{"a chain 1,000 deep that leads nowhere", chain(false), 1001, map[string]int64{"a": 1, "c999": 0}},
 		{"a role below itself", uploads{"2.a": targetsFile(t, keyA, 2, to(keyA, "a"))}, 0, map[string]int64{"a": 2}},
-		{"two roles below each other", uploads{"2.a": targetsFile(t, keyA, 2, to(keyB, "b")), "2.b": targetsFile(t, keyB, 2, to(keyA, "a"))},
+		{"two roles below each other", uploads{"2.a": targetsFile(t, keyA, 2, to(keyB, "b")),
+			"2.b": targetsFile(t, keyB, 2, to(keyA, "a"))},
 			0, map[string]int64{"a": 2, "b": 2}},
-		{"a cycle of three new ones", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "x")), "1.x": targetsFile(t, key, 1, to(key, "y")),
-			"1.y": targetsFile(t, key, 1, to(key, "z")), "1.z": targetsFile(t, key, 1, to(key, "x"))}, 0, map[string]int64{"a": 2, "x": 1, "z": 1}},
+		{"a cycle of three new ones", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "x")),
+			"1.x": targetsFile(t, key, 1, to(key, "y")),
+			"1.y": targetsFile(t, key, 1, to(key, "z")), "1.z": targetsFile(t, key, 1,
+				to(key, "x"))}, 0, map[string]int64{"a": 2, "x": 1, "z": 1}},
 		{"a diamond", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "c")), "2.b": targetsFile(t, keyB, 2, to(key, "c")),
 			"1.c": targetsFile(t, key, 1, nil)}, 0, map[string]int64{"a": 2, "b": 2, "c": 1}},
-		{"a diamond with different keys", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "c")), "2.b": targetsFile(t, keyB, 2, to(other, "c")),
+		{"a diamond with different keys", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "c")),
+			"2.b": targetsFile(t, keyB, 2, to(other, "c")),
 			"1.c": targetsFile(t, key, 1, nil)}, 2, map[string]int64{"a": 2, "b": 1, "c": 1}},
 		{"another holder's role, with a key of his own", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "b")),
 			"2.b": targetsFile(t, key, 2, nil)}, 2, map[string]int64{"a": 1, "b": 1}},
@@ -238,7 +255,8 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 			}
 			assert.Less(t, took.allocated, 40*uint64(size)+4*mib)
 			assert.LessOrEqual(t, took.reads, int64(30+4*len(test.uploads)))
-			t.Logf("%.2f MiB: %.1f MiB allocated, %d reads, %d warnings", float64(size)/mib, float64(took.allocated)/mib, took.reads, len(result.Warnings))
+			t.Logf("%.2f MiB: %.1f MiB allocated, %d reads, %d warnings", float64(size)/mib, float64(took.allocated)/mib,
+				took.reads, len(result.Warnings))
 		})
 	}
 }

@@ -24,7 +24,8 @@ var swapped = map[string]testrepo.Options{
 	"plain, inconsistent, two of each": {Inconsistent: true, Threshold: map[string]int{"snapshot": 2, "targets": 2}},
 }
 
-// A history is a repository after a rotation and two rolls of everything, and all the files that it ever had.
+// A history is a repository after a rotation and two rolls of everything, and all the files that it
+// ever had.
 type history struct {
 	repo  *testrepo.Repo
 	files map[string]string // by name, and by name and round for those that were replaced since
@@ -71,8 +72,8 @@ func distinct(all map[string]string) map[string]string {
 	return some
 }
 
-// Every file that a repository has is replaced by every other that it ever had, and by those of a stranger's repository of that name and of
-// another app's.
+// Every file that a repository has is replaced by every other that it ever had, and by those of a
+// stranger's repository of that name and of another app's.
 func TestEveryFileInThePlaceOfEveryOther(t *testing.T) {
 	var count tally
 	t.Run("repositories", func(t *testing.T) {
@@ -135,7 +136,8 @@ func (v *victim) swapOf(t *testing.T, name, content string) attack {
 	return a
 }
 
-// isEarlierTimestamp reports whether a file is a timestamp that the repository had, which is signed by its keys still.
+// isEarlierTimestamp reports whether a file is a timestamp that the repository had, which is signed
+// by its keys still.
 func isEarlierTimestamp(t *testing.T, repo *testrepo.Repo, content string) bool {
 	return says(t, content)["_type"] == metadata.TIMESTAMP && goTufTrusts(repo, metadata.TIMESTAMP, []byte(content))
 }
@@ -169,8 +171,9 @@ func TestFilesMixedAndMatched(t *testing.T) {
 						overwrite(repo.File("targets", v.newest["targets"]-1), foreign(targets)))},
 			}
 			if !repo.Consistent() {
-				attacks = append(attacks, attack{name: "all three taken back", rolledBack: true, change: all(overwrite(timestamp, earlier(timestamp, 1)),
-					overwrite(snapshot, earlier(snapshot, 1)), overwrite(targets, earlier(targets, 1)))},
+				attacks = append(attacks, attack{name: "all three taken back", rolledBack: true,
+					change: all(overwrite(timestamp, earlier(timestamp, 1)),
+						overwrite(snapshot, earlier(snapshot, 1)), overwrite(targets, earlier(targets, 1)))},
 					attack{name: "timestamp and snapshot taken back, targets not", rolledBack: true,
 						change: all(overwrite(timestamp, earlier(timestamp, 1)), overwrite(snapshot, earlier(snapshot, 1)))})
 			}
@@ -183,7 +186,8 @@ func TestFilesMixedAndMatched(t *testing.T) {
 	count.log(t)
 }
 
-// A delegated role's file that cannot be trusted stops nothing but a roll of that role, or of those below it.
+// A delegated role's file that cannot be trusted stops nothing but a roll of that role, or of those
+// below it.
 func TestABrokenDelegatedRoleStopsOnlyWhoAsksForIt(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
 	other := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
@@ -200,7 +204,8 @@ func TestABrokenDelegatedRoleStopsOnlyWhoAsksForIt(t *testing.T) {
 	assert.Contains(t, result.Warnings[0], team)
 }
 
-// An updater that has seen the repository need not read what it wrote, so it may go on where a new one refuses. Clients follow it.
+// An updater that has seen the repository need not read what it wrote, so it may go on where a new
+// one refuses. Clients follow it.
 func TestClientsFollowAnUpdaterThatHasSeenMore(t *testing.T) {
 	for shape, options := range swapped {
 		t.Run(shape, func(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A victim is a repository that somebody attacks who can write to its bucket, as it is before, and a client that trusts it.
+// A victim is a repository that somebody attacks who can write to its bucket, as it is before, and
+// a client that trusts it.
 type victim struct {
 	repo    *testrepo.Repo
 	offline []string
@@ -48,10 +49,12 @@ func (c *tally) log(t *testing.T) {
 	t.Helper()
 	refused, harmless, back := c.refused.Load(), c.harmless.Load(), c.rolledBack.Load()
 	require.Positive(t, refused+harmless+back)
-	t.Logf("%d attacks: %d refused, %d harmless, %d go back to an earlier state", refused+harmless+back, refused, harmless, back)
+	t.Logf("%d attacks: %d refused, %d harmless, %d go back to an earlier state", refused+harmless+back, refused, harmless,
+		back)
 }
 
-// An attack is a change of a repository's files, and what is to come of it. Exactly one of the four outcomes is given.
+// An attack is a change of a repository's files, and what is to come of it. Exactly one of the four
+// outcomes is given.
 type attack struct {
 	name   string
 	roles  []string // to be rolled; the default if empty
@@ -64,9 +67,11 @@ type attack struct {
 	signed     bool   // the right keys have signed the change, so what follows from it counts as genuine
 }
 
-// attacked carries out an attack on a copy of the victim, and judges what a new updater makes of it. Either the roll fails: then nothing was
-// signed, no object has changed, and a VerificationError names the file at fault. Or it succeeds: then a client that trusted what was there
-// before the attack refreshes, and everything that was published says what a genuine file says.
+// attacked carries out an attack on a copy of the victim, and judges what a new updater makes of
+// it. Either the roll fails: then nothing was signed, no object has changed, and a
+// VerificationError names the file at fault. Or it succeeds: then a client that trusted what was
+// there before the attack refreshes, and everything that was published says what a genuine file
+// says.
 func (v *victim) attacked(t *testing.T, a attack) {
 	t.Run(a.name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { v.judge(t, a) }) })
 }
@@ -117,8 +122,8 @@ func blames(t *testing.T, file string, err error, name string) {
 	}
 }
 
-// follows requires that a document says what a file of its role said that go-tuf trusts: one from before the attack, or one that the
-// attack put there if the right keys have signed it.
+// follows requires that a document says what a file of its role said that go-tuf trusts: one from
+// before the attack, or one that the attack put there if the right keys have signed it.
 func (v *victim) follows(t *testing.T, a attack, role string, before map[string]string, document string) {
 	t.Helper()
 	said := says(t, document)
@@ -128,14 +133,16 @@ func (v *victim) follows(t *testing.T, a attack, role string, before map[string]
 		}
 	}
 	for name, data := range before {
-		if a.signed && isMetadata(v.repo, name) && roleOf(v.repo, name) == role && v.trusts(role, data) && assert.ObjectsAreEqual(said, says(t, data)) {
+		if a.signed && isMetadata(v.repo, name) && roleOf(v.repo, name) == role && v.trusts(role, data) &&
+			assert.ObjectsAreEqual(said, says(t, data)) {
 			return
 		}
 	}
 	assert.Fail(t, "it follows from nothing that go-tuf trusts", "%s: %s", role, document)
 }
 
-// trusts reports whether go-tuf trusts a document that the attack put there. Of a delegated role's it tells only whether it can be read.
+// trusts reports whether go-tuf trusts a document that the attack put there. Of a delegated role's
+// it tells only whether it can be read.
 func (v *victim) trusts(role, data string) (trusts bool) {
 	defer func() { _ = recover() }() // as in goTufTrusts
 	if isTopLevel(role) {
@@ -184,7 +191,8 @@ func all(changes ...func(*testing.T, *testrepo.Repo)) func(*testing.T, *testrepo
 }
 
 func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
-	for name, options := range map[string]testrepo.Options{"consistent": {Hashes: true}, "inconsistent": {Hashes: true, Inconsistent: true}} {
+	for name, options := range map[string]testrepo.Options{"consistent": {Hashes: true},
+		"inconsistent": {Hashes: true, Inconsistent: true}} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), options)
 			provider := repo.Provider(t)

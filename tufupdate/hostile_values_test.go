@@ -101,7 +101,8 @@ type victimFile struct {
 	data []byte
 }
 
-// kinds returns one file of each kind of a repository, and a second root that is to follow the first.
+// kinds returns one file of each kind of a repository, and a second root that is to follow the
+// first.
 func kinds(t *testing.T, repo *testrepo.Repo) []victimFile {
 	t.Helper()
 	root, err := metadata.Root().FromBytes(repo.Root)
@@ -167,7 +168,8 @@ func (f victimFile) attack(t *testing.T, repo *testrepo.Repo, at place, text str
 	return a
 }
 
-// A document that a broken tool of an offline role's holders has made, and they have signed, does not reach clients that cannot read it.
+// A document that a broken tool of an offline role's holders has made, and they have signed, does
+// not reach clients that cannot read it.
 func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
 	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
 	v := newVictim(t, base, &tally{}, "targets")
@@ -195,8 +197,9 @@ func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
 		{append(slices.Clone(delegations), "roles", 0, "terminating"), gone},
 	} {
 		name := base.File("targets", 2)
-		v.attacked(t, attack{name: fmt.Sprintf("%v = %s", test.at, test.text), harmless: "the roll goes on with what clients have",
-			change: overwrite(name, signAnew(put(t, upload, test.at, test.text), base.Keys["targets"]))})
+		v.attacked(t, attack{name: fmt.Sprintf("%v = %s", test.at, test.text),
+			harmless: "the roll goes on with what clients have",
+			change:   overwrite(name, signAnew(put(t, upload, test.at, test.text), base.Keys["targets"]))})
 	}
 }
 
@@ -209,8 +212,10 @@ func TestFilesThatAreNoDocuments(t *testing.T) {
 		for name, data := range map[string][]byte{
 			"gzip": gzipped(t, f.data), "UTF-8 with a BOM": slices.Concat([]byte("\ufeff"), f.data), "UTF-16": wide(f.data),
 			"NUL before": slices.Concat([]byte{0}, f.data), "NUL behind": slices.Concat(f.data, []byte{0}),
-			"garbage behind": slices.Concat(f.data, []byte("}")), "twice": slices.Concat(f.data, f.data), "empty": nil, "blank": []byte(" \n"),
-			"in an array": slices.Concat([]byte("["), f.data, []byte("]")), "null": []byte("null"), "a string": []byte(`"signed"`),
+			"garbage behind": slices.Concat(f.data, []byte("}")), "twice": slices.Concat(f.data,
+				f.data), "empty": nil, "blank": []byte(" \n"),
+			"in an array": slices.Concat([]byte("["), f.data,
+				[]byte("]")), "null": []byte("null"), "a string": []byte(`"signed"`),
 			"Latin-1":       bytes.Replace(f.data, []byte(`"signed"`), []byte("\"\xe9\":1,\"signed\""), 1),
 			"an error page": []byte("<html><body>503 Slow Down</body></html>"),
 		} {
@@ -220,7 +225,8 @@ func TestFilesThatAreNoDocuments(t *testing.T) {
 	timestamp := repo.File("timestamp", 1)
 	whole := repo.Read(t, timestamp)
 	for n := range whole {
-		v.attacked(t, attack{name: fmt.Sprintf("the first %d bytes", n), change: overwrite(timestamp, whole[:n]), blamed: timestamp})
+		v.attacked(t, attack{name: fmt.Sprintf("the first %d bytes", n), change: overwrite(timestamp, whole[:n]),
+			blamed: timestamp})
 	}
 	count.log(t)
 }

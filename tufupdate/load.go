@@ -13,7 +13,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A published is a repository as it was read and verified: the only place where documents to be signed come from.
+// A published is a repository as it was read and verified: the only place where documents to be
+// signed come from.
 type published struct {
 	files
 	roots     []*tufmeta.RootDocument // from the pinned one to the newest
@@ -29,7 +30,8 @@ type published struct {
 type document struct {
 	*tufmeta.Verified
 	file *file
-	// rotated says that it verifies only by keys that its role no longer has. It is trusted for what it says, but clients reject it.
+	// rotated says that it verifies only by keys that its role no longer has. It is trusted for
+	// what it says, but clients reject it.
 	rotated bool
 }
 
@@ -43,19 +45,22 @@ func (p *published) warn(format string, args ...any) {
 	}
 }
 
-// loadRoots is followRoots for those who mean to sign: ErrRootExpired if the newest root has expired.
+// loadRoots is followRoots for those who mean to sign: ErrRootExpired if the newest root has
+// expired.
 func (u *Updater) loadRoots(ctx context.Context, v *view) (*published, error) {
 	p, err := u.followRoots(ctx, v)
 	if err != nil {
 		return nil, err
 	}
 	if expires := p.root().Expires(); !time.Now().Before(expires) {
-		return nil, errorf(p.app, fmt.Sprintf("root version %d expired at %s", p.root().Version(), expires.Format(time.RFC3339)), ErrRootExpired)
+		return nil, errorf(p.app, fmt.Sprintf("root version %d expired at %s", p.root().Version(),
+			expires.Format(time.RFC3339)), ErrRootExpired)
 	}
 	return p, nil
 }
 
-// followRoots follows the roots from the one that is trusted to the newest (specification 5.3). ErrNotBootstrapped if there is no first root.
+// followRoots follows the roots from the one that is trusted to the newest (specification 5.3).
+// ErrNotBootstrapped if there is no first root.
 func (u *Updater) followRoots(ctx context.Context, v *view) (*published, error) {
 	p := &published{files: files{view: v}, seen: u.trust.seen(v.app)}
 	if v.known != nil {
@@ -86,7 +91,8 @@ func (u *Updater) followRoots(ctx context.Context, v *view) (*published, error) 
 	}
 	if err := u.trust.follow(p.app, p.roots); err != nil {
 		root := p.root()
-		return nil, &VerificationError{App: p.app, Role: tufmeta.Root, Version: root.Version(), Key: p.key(tufmeta.Root, root.Version()), Err: err}
+		return nil, &VerificationError{App: p.app, Role: tufmeta.Root, Version: root.Version(),
+			Key: p.key(tufmeta.Root, root.Version()), Err: err}
 	}
 	p.consistent = p.root().Consistent
 	return p, nil
@@ -111,7 +117,8 @@ func (p *published) follow(ctx context.Context, n int64) (more bool, err error) 
 	return true, nil
 }
 
-// readAhead begins to read, while the roots are followed, what will be asked for afterwards. Nothing of it is trusted until that is done.
+// readAhead begins to read, while the roots are followed, what will be asked for afterwards.
+// Nothing of it is trusted until that is done.
 func (p *published) readAhead(ctx context.Context) {
 	if p.trusting {
 		return
@@ -155,10 +162,12 @@ func (u *Updater) firstRoot(ctx context.Context, f files) (*tufmeta.RootDocument
 	}
 	first, err := u.trust.begin(f.app, root.Verified)
 	if err != nil {
-		return nil, &VerificationError{App: f.app, Role: tufmeta.Root, Version: root.Version(), Key: f.key(tufmeta.Root, root.Version()), Err: err}
+		return nil, &VerificationError{App: f.app, Role: tufmeta.Root, Version: root.Version(),
+			Key: f.key(tufmeta.Root, root.Version()), Err: err}
 	}
 	if first {
-		u.log.WarnContext(ctx, "no root is pinned for the app: trusting the first one seen", "app", f.app, "role", tufmeta.Root,
+		u.log.WarnContext(ctx, "no root is pinned for the app: trusting the first one seen", "app", f.app, "role",
+			tufmeta.Root,
 			"version", root.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(root.Bytes())))
 	}
 	return root, nil
@@ -196,7 +205,8 @@ func (u *Updater) configuredRoot(ctx context.Context, f files) (*tufmeta.RootDoc
 	return root, nil
 }
 
-// verify verifies a file of a top-level role by the newest root or, if its keys were replaced since, by the root before that.
+// verify verifies a file of a top-level role by the newest root or, if its keys were replaced
+// since, by the root before that.
 func (p *published) verify(role string, d *file) (*document, error) {
 	current := p.root().Roles[role]
 	v, err := d.verify(current)
@@ -234,8 +244,8 @@ func (u *Updater) loadTimestamp(ctx context.Context, p *published) error {
 	return nil
 }
 
-// loadSnapshot reads the snapshot that the timestamp lists. Without consistent snapshots it may be a later one, where a writer has
-// been stopped between the two.
+// loadSnapshot reads the snapshot that the timestamp lists. Without consistent snapshots it may be
+// a later one, where a writer has been stopped between the two.
 func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
 	info, _ := p.timestamp.Listed(tufmeta.Snapshot) // every timestamp has it
 	d, err := p.read(ctx, tufmeta.Snapshot, info.Version)
@@ -259,7 +269,8 @@ func (u *Updater) loadSnapshot(ctx context.Context, p *published) error {
 	return nil
 }
 
-// checkListed checks that a file is the one that is listed, or, where names carry no version, one that was written over it since.
+// checkListed checks that a file is the one that is listed, or, where names carry no version, one
+// that was written over it since.
 func (p *published) checkListed(info tufmeta.FileInfo, d *file) error {
 	if !p.consistent && d.Version() > info.Version {
 		return nil

@@ -15,9 +15,10 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// An objectModel rolls targets, snapshot and timestamp in the obvious way, to compare with: go-tuf's objects are loaded, verified, changed, signed
-// and serialised, and one storage call follows the other. It neither looks for new roots beyond the next one nor for uploads, and checks nothing
-// afterwards.
+// An objectModel rolls targets, snapshot and timestamp in the obvious way, to compare with:
+// go-tuf's objects are loaded, verified, changed, signed and serialised, and one storage call
+// follows the other. It neither looks for new roots beyond the next one nor for uploads, and checks
+// nothing afterwards.
 type objectModel struct {
 	store   storage.Store
 	app     string
@@ -45,16 +46,19 @@ func (o *objectModel) roll(ctx context.Context, signTargets bool) error {
 	if err != nil {
 		return err
 	}
-	snapshot, _, err := load(ctx, o, fmt.Sprintf("%d.snapshot.json", timestamp.Signed.Meta["snapshot.json"].Version), metadata.Snapshot())
+	snapshot, _, err := load(ctx, o, fmt.Sprintf("%d.snapshot.json", timestamp.Signed.Meta["snapshot.json"].Version),
+		metadata.Snapshot())
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(root.VerifyDelegate(metadata.TIMESTAMP, timestamp), root.VerifyDelegate(metadata.SNAPSHOT, snapshot)); err != nil {
+	if err := errors.Join(root.VerifyDelegate(metadata.TIMESTAMP, timestamp),
+		root.VerifyDelegate(metadata.SNAPSHOT, snapshot)); err != nil {
 		return err
 	}
 	expires := time.Now().UTC().Truncate(time.Second).AddDate(0, 0, 7)
 	if signTargets {
-		targets, _, err := load(ctx, o, fmt.Sprintf("%d.targets.json", snapshot.Signed.Meta["targets.json"].Version), metadata.Targets())
+		targets, _, err := load(ctx, o, fmt.Sprintf("%d.targets.json", snapshot.Signed.Meta["targets.json"].Version),
+			metadata.Targets())
 		if err != nil {
 			return err
 		}
@@ -81,7 +85,8 @@ func (o *objectModel) roll(ctx context.Context, signTargets bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := o.store.Create(ctx, fmt.Sprintf("%s/%d.snapshot.json", o.app, snapshot.Signed.Version), data); err != nil {
+	if _, err := o.store.Create(ctx, fmt.Sprintf("%s/%d.snapshot.json", o.app, snapshot.Signed.Version),
+		data); err != nil {
 		return err
 	}
 	timestamp.Signed.Meta["snapshot.json"] = metadata.MetaFile(snapshot.Signed.Version)

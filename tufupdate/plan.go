@@ -6,7 +6,8 @@ import (
 	"maps"
 )
 
-// plan returns the targets roles that are to be signed, after the walk: those that were asked for, and those whose keys were replaced.
+// plan returns the targets roles that are to be signed, after the walk: those that were asked for,
+// and those whose keys were replaced.
 func (t *tree) plan(ctx context.Context) ([]*node, error) {
 	nodes := t.all()
 	if err := t.checkAsked(nodes); err != nil {
@@ -25,7 +26,8 @@ func (t *tree) plan(ctx context.Context) ([]*node, error) {
 	return sign, nil
 }
 
-// checkAsked returns ErrUnknownRole if something was asked for that is no role and no prefix of bins.
+// checkAsked returns ErrUnknownRole if something was asked for that is no role and no prefix of
+// bins.
 func (t *tree) checkAsked(nodes []*node) error {
 	missing := maps.Clone(t.asked)
 	for _, n := range nodes {
@@ -50,8 +52,8 @@ func (t *tree) checkAsked(nodes []*node) error {
 	return nil
 }
 
-// decide reports whether a targets role is to be signed. A role that was asked for and cannot be is an error; of others that clients
-// cannot use it warns.
+// decide reports whether a targets role is to be signed. A role that was asked for and cannot be is
+// an error; of others that clients cannot use it warns.
 func (t *tree) decide(ctx context.Context, n *node) (bool, error) {
 	asked := t.isAsked(n)
 	if n.doc == nil {
@@ -79,7 +81,8 @@ func (t *tree) decide(ctx context.Context, n *node) (bool, error) {
 	}
 	signable, err := t.signable(ctx, n)
 	if err == nil && !signable {
-		t.warn("role %s: version %d is signed by keys that it no longer has, and it cannot be signed anew", n.role.Name, n.doc.Version())
+		t.warn("role %s: version %d is signed by keys that it no longer has, and it cannot be signed anew", n.role.Name,
+			n.doc.Version())
 	}
 	return signable, err
 }

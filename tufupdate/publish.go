@@ -11,7 +11,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// check looks at a release as a client would that holds p: it is the last look before anything is written.
+// check looks at a release as a client would that holds p: it is the last look before anything is
+// written.
 func (rel *release) check(p *published) error {
 	for _, c := range rel.changes() {
 		if c.new.Version() <= c.old.Version() {
@@ -30,7 +31,8 @@ func (rel *release) check(p *published) error {
 				return fmt.Errorf("snapshot version %d: role %s: %w", snapshot.Version(), role, err)
 			}
 			if before, _ := p.snapshot.Listed(role); info.Version < before.Version {
-				return fmt.Errorf("snapshot version %d lists %s version %d where %d was listed", snapshot.Version(), role, info.Version, before.Version)
+				return fmt.Errorf("snapshot version %d lists %s version %d where %d was listed", snapshot.Version(), role,
+					info.Version, before.Version)
 			}
 		}
 	}
@@ -39,17 +41,20 @@ func (rel *release) check(p *published) error {
 		return fmt.Errorf("timestamp version %d: snapshot: %w", rel.timestamp.new.Version(), err)
 	}
 	if before, _ := p.timestamp.Listed(tufmeta.Snapshot); info.Version < before.Version {
-		return fmt.Errorf("timestamp version %d lists snapshot version %d where %d was listed", rel.timestamp.new.Version(), info.Version, before.Version)
+		return fmt.Errorf("timestamp version %d lists snapshot version %d where %d was listed", rel.timestamp.new.Version(),
+			info.Version, before.Version)
 	}
 	return nil
 }
 
-// publish writes a release: first all that the timestamp leads to, then the timestamp. Before that last write nothing has changed for
-// clients, and a crash leaves but files with numbers that nobody uses. Without consistent snapshots clients may see the files change one
-// after the other; after a crash the next roll of the snapshot finds what was written and goes on from there.
+// publish writes a release: first all that the timestamp leads to, then the timestamp. Before that
+// last write nothing has changed for clients, and a crash leaves but files with numbers that nobody
+// uses. Without consistent snapshots clients may see the files change one after the other; after a
+// crash the next roll of the snapshot finds what was written and goes on from there.
 //
-// What the roll has taken for granted is confirmed before anything changes for clients, beside the versioned files. Only a timestamp by itself
-// does not wait for that: where it turns out that more has changed, the roll begins again at once.
+// What the roll has taken for granted is confirmed before anything changes for clients, beside the
+// versioned files. Only a timestamp by itself does not wait for that: where it turns out that more
+// has changed, the roll begins again at once.
 func (r *roll) publish(ctx context.Context, p *published, rel *release) error {
 	creates, replaces := []change(nil), rel.changes()
 	written := map[string]bool{}
@@ -99,9 +104,10 @@ func (r *roll) replace(ctx context.Context, p *published, c change) error {
 	return nil
 }
 
-// create writes a versioned file. If its number is taken, the next attempt passes it over. Files of targets roles it finds by itself, as far as
-// it looks ahead, and it must not leave gaps between them: a file beyond a gap would be found, and be taken in, only when the numbers
-// before it have been used up, and might undo what came since.
+// create writes a versioned file. If its number is taken, the next attempt passes it over. Files of
+// targets roles it finds by itself, as far as it looks ahead, and it must not leave gaps between
+// them: a file beyond a gap would be found, and be taken in, only when the numbers before it have
+// been used up, and might undo what came since.
 func (r *roll) create(ctx context.Context, p *published, c change) error {
 	v := c.new
 	role := v.Role().Name

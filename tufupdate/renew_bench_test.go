@@ -13,8 +13,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// BenchmarkRound is a look at 10,000 apps that renewal takes: the first one, which reads and verifies everything, and the next, which finds nothing
-// changed.
+// BenchmarkRound is a look at 10,000 apps that renewal takes: the first one, which reads and
+// verifies everything, and the next, which finds nothing changed.
 func BenchmarkRound(b *testing.B) {
 	const apps = 10_000
 	store := storage.NewMemory()
@@ -33,7 +33,8 @@ func BenchmarkRound(b *testing.B) {
 		var rounds []tufupdate.Renewal
 		u, err := tufupdate.New(tufupdate.Config{
 			Store: store, Keys: sameKeys{repo.Provider(b), repo.App}, Logger: discard,
-			Renew: &tufupdate.Renew{Every: time.Millisecond, Apps: func(context.Context) ([]string, error) { return names, nil }},
+			Renew: &tufupdate.Renew{Every: time.Millisecond,
+				Apps: func(context.Context) ([]string, error) { return names, nil }},
 		})
 		require.NoError(b, err)
 		ctx, cancel := context.WithCancel(b.Context())

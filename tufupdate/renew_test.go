@@ -32,7 +32,8 @@ func renewing(r tufupdate.Renew) func(*tufupdate.Config) {
 	return func(c *tufupdate.Config) { c.Renew = &r }
 }
 
-// expiring are the options of a repository of which everything but root expires in a quarter of an hour.
+// expiring are the options of a repository of which everything but root expires in a quarter of an
+// hour.
 func expiring() testrepo.Options {
 	soon := time.Now().Add(15 * time.Minute)
 	return testrepo.Options{
@@ -84,7 +85,8 @@ func TestNothingExpiresBecauseNobodyAsked(t *testing.T) {
 	}
 }
 
-// At any time at most what is asked for is signed: a role is renewed when half of its time, and a part of a tenth, is left.
+// At any time at most what is asked for is signed: a role is renewed when half of its time, and a
+// part of a tenth, is left.
 func TestRolesAreRenewedEarlyEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
@@ -188,15 +190,16 @@ func TestAnAppThatFailsHoldsUpNoOther(t *testing.T) {
 		undecided := testrepo.New(t, store, o)
 		repos := []*testrepo.Repo{hanging, tampered, undecided, good}
 		var log records
-		u := newUpdater(t, good, nil, renewing(tufupdate.Renew{Apps: appsOf(repos), Every: time.Minute}), func(c *tufupdate.Config) {
-			c.Store, c.Keys, c.Logger, c.RollTimeout = flaky, providers(t, repos), slog.New(&log), 10*time.Second
-			c.Settings = func(ctx context.Context, app string) (tufupdate.Settings, error) {
-				if app == undecided.App {
-					<-ctx.Done()
+		u := newUpdater(t, good, nil, renewing(tufupdate.Renew{Apps: appsOf(repos), Every: time.Minute}),
+			func(c *tufupdate.Config) {
+				c.Store, c.Keys, c.Logger, c.RollTimeout = flaky, providers(t, repos), slog.New(&log), 10*time.Second
+				c.Settings = func(ctx context.Context, app string) (tufupdate.Settings, error) {
+					if app == undecided.App {
+						<-ctx.Done()
+					}
+					return tufupdate.Settings{}, ctx.Err()
 				}
-				return tufupdate.Settings{}, ctx.Err()
-			}
-		})
+			})
 		defer run(t, u)()
 		time.Sleep(day)
 		noneExpired(t, good)
@@ -277,9 +280,11 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 				}}, nil
 			}
 		}},
-		"its key is denied":                   {change: failing("team", keystest.Signer, keystest.Fault{Err: errors.New("access denied")})},
-		"its key is asked for in vain":        {change: failing("team", keystest.Signer, keystest.Fault{Hang: true})},
-		"its public key cannot be read":       {change: failing("team", keystest.PublicKey, keystest.Fault{Err: errors.New("access denied")})},
+		"its key is denied": {change: failing("team", keystest.Signer,
+			keystest.Fault{Err: errors.New("access denied")})},
+		"its key is asked for in vain": {change: failing("team", keystest.Signer, keystest.Fault{Hang: true})},
+		"its public key cannot be read": {change: failing("team", keystest.PublicKey,
+			keystest.Fault{Err: errors.New("access denied")})},
 		"its public key is asked for in vain": {change: failing("team", keystest.PublicKey, keystest.Fault{Hang: true})},
 		"it cannot be written": {change: func(c *tufupdate.Config) {
 			c.Store = storagetest.NewFlaky(c.Store, func(c storagetest.Call) (f storagetest.Fault) {
@@ -381,12 +386,14 @@ func TestABriefFailureIsNotRemembered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Expires: map[string]time.Time{
-					"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour), "targets": time.Now().AddDate(0, 0, 80),
+					"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour), "targets": time.Now().AddDate(0,
+						0, 80),
 				}})
 				begun := time.Now()
-				u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}), func(c *tufupdate.Config) {
-					change(c, func() bool { return time.Since(begun) < time.Minute })
-				})
+				u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}),
+					func(c *tufupdate.Config) {
+						change(c, func() bool { return time.Since(begun) < time.Minute })
+					})
 				defer run(t, u)()
 				for range 4 {
 					time.Sleep(18 * time.Hour)
@@ -439,14 +446,16 @@ func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
 	})
 }
 
-// A store that is put back to an earlier state is renewed from there by a new process, though the tasks that once did so are known to have succeeded.
+// A store that is put back to an earlier state is renewed from there by a new process, though the
+// tasks that once did so are known to have succeeded.
 func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(), expiring())
 		backup := files(t, repo)
 		shared := tasks.NewMemory(tasks.MemoryOptions{})
 		start := func() (stop func()) {
-			return run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Tasks = shared }))
+			return run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}),
+				func(c *tufupdate.Config) { c.Tasks = shared }))
 		}
 		stop := start()
 		time.Sleep(5 * time.Minute)
@@ -464,8 +473,8 @@ func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
 	})
 }
 
-// A low rate makes rounds long, and fails nothing.
-// outdated is a task store that knows of some tasks only that there were some with such IDs, as for a while after their retention.
+// A low rate makes rounds long, and fails nothing. outdated is a task store that knows of some
+// tasks only that there were some with such IDs, as for a while after their retention.
 type outdated struct {
 	tasks.Store
 
@@ -525,7 +534,8 @@ func TestManyAppsAtALowRate(t *testing.T) {
 	})
 }
 
-// What is published counts, not what is remembered: others roll, rotate keys, and may take things back.
+// What is published counts, not what is remembered: others roll, rotate keys, and may take things
+// back.
 func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
@@ -596,7 +606,8 @@ func TestRoundsKeepTheRate(t *testing.T) {
 			return storagetest.Fault{}
 		})
 		renew := tufupdate.Renew{Apps: appsOf(repos), Rate: perSecond}
-		u := newUpdater(t, repos[0], nil, renewing(renew), func(c *tufupdate.Config) { c.Store, c.Keys = flaky, providers(t, repos) })
+		u := newUpdater(t, repos[0], nil, renewing(renew),
+			func(c *tufupdate.Config) { c.Store, c.Keys = flaky, providers(t, repos) })
 		defer run(t, u)()
 		time.Sleep(4 * time.Minute)
 		last, err := u.Renewal()
@@ -616,7 +627,8 @@ func TestARenewalThatDoesNotComeRoundIsReported(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, ""},
-		"apps fail":  {func(context.Context) ([]string, error) { return nil, errors.New("no such bucket") }, "no such bucket"},
+		"apps fail": {func(context.Context) ([]string, error) { return nil, errors.New("no such bucket") },
+			"no such bucket"},
 		"apps panic": {func(context.Context) ([]string, error) { panic("oh no") }, "oh no"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -696,7 +708,8 @@ func TestRenewalThatMakesNoSenseIsRefused(t *testing.T) {
 		_, err := tufupdate.New(tufupdate.Config{Store: repo.Store, Keys: repo.Provider(t), Renew: &renew})
 		assert.Error(t, err, name)
 	}
-	_, err := tufupdate.New(tufupdate.Config{Store: onlyStore{repo.Store}, Keys: repo.Provider(t), Renew: &tufupdate.Renew{}})
+	_, err := tufupdate.New(tufupdate.Config{Store: onlyStore{repo.Store}, Keys: repo.Provider(t),
+		Renew: &tufupdate.Renew{}})
 	assert.ErrorContains(t, err, "Apps")
 }
 

@@ -47,7 +47,8 @@ func newRenewer(u *Updater, renew Renew) *renewer {
 	return r
 }
 
-// paced is a store that is read at a limited rate, and gives up what hangs, so that a round comes to its end.
+// paced is a store that is read at a limited rate, and gives up what hangs, so that a round comes
+// to its end.
 type paced struct {
 	storage.Store
 	limiter  *rate.Limiter
@@ -134,7 +135,8 @@ func (r *renewer) round(ctx context.Context) {
 	r.last = round
 }
 
-// visit looks at apps, many at once, in an order that differs from replica to replica. What it knew of apps that are not among them, it forgets.
+// visit looks at apps, many at once, in an order that differs from replica to replica. What it knew
+// of apps that are not among them, it forgets.
 func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) {
 	known := make(map[string]*attention, len(apps))
 	for _, app := range apps {

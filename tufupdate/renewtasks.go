@@ -18,9 +18,11 @@ func renewals() uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/tufonline/tufonline#renewal"))
 }
 
-// add adds a task for roles that are due, unless there is one: its ID follows from the timestamp that is published, so all replicas with one
-// task store agree on it. If it has failed, delegated roles go by themselves: whatever may be wrong with them, the others are renewed.
-func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string) (added bool, problem error) {
+// add adds a task for roles that are due, unless there is one: its ID follows from the timestamp
+// that is published, so all replicas with one task store agree on it. If it has failed, delegated
+// roles go by themselves: whatever may be wrong with them, the others are renewed.
+func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string) (added bool,
+	problem error) {
 	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", published), roles)
 	if err != nil || failed == nil {
 		return added, err
@@ -36,7 +38,8 @@ func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]by
 	return added, problem
 }
 
-// addAgain adds a task, and another one each time that it has failed, after longer and longer pauses.
+// addAgain adds a task, and another one each time that it has failed, after longer and longer
+// pauses.
 func (r *renewer) addAgain(ctx context.Context, app, series string, roles []string) (added bool, problem error) {
 	for try := 0; ; try++ {
 		added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%s %d", series, try), roles)
@@ -50,8 +53,10 @@ func (r *renewer) addAgain(ctx context.Context, app, series string, roles []stri
 	}
 }
 
-// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if it has failed, or is of no use any more.
-func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task, err error) {
+// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if
+// it has failed, or is of no use any more.
+func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task,
+	err error) {
 	id := uuid.NewSHA1(renewals(), []byte(app+" "+series)).String()
 	err = r.u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles})
 	if err == nil {
@@ -68,7 +73,8 @@ func (r *renewer) addOnce(ctx context.Context, app, series string, roles []strin
 	if err != nil {
 		return false, nil, errorf(app, "looking for the task "+id, err)
 	}
-	// One that has succeeded has replaced what was published when it was added: either just now, or that has been put back.
+	// One that has succeeded has replaced what was published when it was added: either just now, or
+	// that has been put back.
 	putBack := task.State == tasks.StateSuccess && time.Since(task.Updated) > firstPauseOfTasks
 	if task.State != tasks.StateFailure && !putBack {
 		return false, nil, nil

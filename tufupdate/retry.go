@@ -10,8 +10,9 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// retrying is a store that tries calls again whose outcome is unknown: a renewal should not fail for one lost answer. The contract of
-// storage.Store makes that safe, since a write that has landed already succeeds again.
+// retrying is a store that tries calls again whose outcome is unknown: a renewal should not fail
+// for one lost answer. The contract of storage.Store makes that safe, since a write that has landed
+// already succeeds again.
 type retrying struct{ storage.Store }
 
 const (
@@ -47,7 +48,8 @@ func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// guarded calls what the embedder has provided, and turns a panic into an error: one app's store, key or function must not end the process.
+// guarded calls what the embedder has provided, and turns a panic into an error: one app's store,
+// key or function must not end the process.
 func guarded[T any](call func() (T, error)) (result T, err error) {
 	defer func() {
 		if r := recover(); r != nil {

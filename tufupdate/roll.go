@@ -17,27 +17,31 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A roll is the signing and publishing of new versions of some roles of one app, through as many attempts as other writers make necessary.
+// A roll is the signing and publishing of new versions of some roles of one app, through as many
+// attempts as other writers make necessary.
 type roll struct {
 	u     *Updater
 	app   string
 	roles []string
 	keys  *keyring
 
-	// taken are version numbers that were found to be in use, by role, although nothing published leads there: a writer has crashed, or is
-	// about to win. steps counts how often that was, to pass many of them soon.
+	// taken are version numbers that were found to be in use, by role, although nothing published
+	// leads there: a writer has crashed, or is about to win. steps counts how often that was, to
+	// pass many of them soon.
 	mu    sync.Mutex
 	taken map[string]int64
 	steps map[string]int
 
 	written    map[string]*file // by this attempt, by key
 	unanswered bool             // a write may have landed or not
-	committed  string           // the key of a timestamp that an attempt has written, only to find that it had to begin again
+	// the key of a timestamp that an attempt has written, only to find that it had to begin again
+	committed string
 }
 
-// pass notes that a version number is taken. The next attempt goes one further, the one after that up to two, then up to four: what a crash
-// left, or somebody put there, does not hold a roll up for long. How far is left to chance, or a roll would meet again whatever others left that
-// went the same way.
+// pass notes that a version number is taken. The next attempt goes one further, the one after that
+// up to two, then up to four: what a crash left, or somebody put there, does not hold a roll up for
+// long. How far is left to chance, or a roll would meet again whatever others left that went the
+// same way.
 func (r *roll) pass(role string, version int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,11 +49,12 @@ func (r *roll) pass(role string, version int64) {
 	r.steps[role]++
 }
 
-// maxAttempts bounds how often a roll begins again. Each time, another writer has published, or a number was passed over.
+// maxAttempts bounds how often a roll begins again. Each time, another writer has published, or a
+// number was passed over.
 const maxAttempts = 40
 
-// run rolls, until it has published or failed. It begins with what is remembered of the app. If that leads nowhere, whatever the reason, it goes
-// by what the store holds.
+// run rolls, until it has published or failed. It begins with what is remembered of the app. If
+// that leads nowhere, whatever the reason, it goes by what the store holds.
 func (r *roll) run(ctx context.Context) (tasks.Result, error) {
 	goal := tufmeta.Targets
 	if isTimestampOnly(r.roles) {
@@ -75,7 +80,8 @@ func (r *roll) run(ctx context.Context) (tasks.Result, error) {
 	return tasks.Result{}, r.failed(errorf(r.app, fmt.Sprintf("gave up after %d attempts", maxAttempts), ErrConflict))
 }
 
-// failed forgets the app, and returns err with what an attempt before the last one may have published all the same.
+// failed forgets the app, and returns err with what an attempt before the last one may have
+// published all the same.
 func (r *roll) failed(err error) error {
 	r.u.cache.drop(r.app)
 	if r.committed != "" {
@@ -84,7 +90,8 @@ func (r *roll) failed(err error) error {
 	return err
 }
 
-// pause waits before an attempt: a random while, up to twice as long each time, so that writers get out of each other's step.
+// pause waits before an attempt: a random while, up to twice as long each time, so that writers get
+// out of each other's step.
 func pause(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return ctx.Err()
@@ -99,7 +106,8 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// attempt loads, plans, signs, checks and publishes. ErrConflict and ErrExists of the store mean that it should begin again.
+// attempt loads, plans, signs, checks and publishes. ErrConflict and ErrExists of the store mean
+// that it should begin again.
 func (r *roll) attempt(ctx context.Context, v *view) (tasks.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of what was read ahead in vain
@@ -125,7 +133,8 @@ func (r *roll) attempt(ctx context.Context, v *view) (tasks.Result, error) {
 	return r.result(ctx, p, next), nil
 }
 
-// state is what to remember once a release is published: what was read for it, with what was written in the place of what that followed.
+// state is what to remember once a release is published: what was read for it, with what was
+// written in the place of what that followed.
 func (r *roll) state(p *published, rel *release) *state {
 	s := &state{roots: p.roots, files: p.view.files()}
 	if rel.snapshot == nil && p.trusting { // what it lists has not been looked at, and stays what it was
@@ -150,8 +159,9 @@ type release struct {
 
 	listed map[string]*tufmeta.Document // what the snapshot lists anew: targets, and documents that were taken in
 
-	// pinned are those that take the place of documents that replaced keys had signed. Their hashes are listed, or somebody who holds such a key
-	// could exchange them, and have it taken for the rotation once more.
+	// pinned are those that take the place of documents that replaced keys had signed. Their hashes
+	// are listed, or somebody who holds such a key could exchange them, and have it taken for the
+	// rotation once more.
 	pinned map[string]bool
 }
 
@@ -201,8 +211,8 @@ func (r *roll) sign(ctx context.Context, p *published, roles []string) (*release
 	return &rel, nil
 }
 
-// signTargets signs targets and delegated roles, those that were asked for and those whose keys were replaced, and takes in what was
-// uploaded.
+// signTargets signs targets and delegated roles, those that were asked for and those whose keys
+// were replaced, and takes in what was uploaded.
 func (r *roll) signTargets(ctx context.Context, p *published, roles []string, rel *release) error {
 	t := newTree(p, r.keys, roles)
 	if err := t.walk(ctx); err != nil {
@@ -276,7 +286,8 @@ func (r *roll) result(ctx context.Context, p *published, rel *release) tasks.Res
 		role := c.new.Role().Name
 		result.Roles = append(result.Roles, role)
 		result.Versions[role] = c.new.Version()
-		r.u.log.InfoContext(ctx, "published", "app", r.app, "role", role, "version", c.new.Version(), "expires", c.new.Expires())
+		r.u.log.InfoContext(ctx, "published", "app", r.app, "role", role, "version", c.new.Version(), "expires",
+			c.new.Expires())
 	}
 	for _, w := range p.warnings {
 		r.u.log.WarnContext(ctx, w, "app", r.app)

@@ -25,7 +25,8 @@ import (
 var discard = slog.New(slog.DiscardHandler)
 
 // newUpdater returns an updater that trusts the repository's first root.
-func newUpdater(t testing.TB, repo *testrepo.Repo, provider *testrepo.Provider, change ...func(*tufupdate.Config)) *tufupdate.Updater {
+func newUpdater(t testing.TB, repo *testrepo.Repo, provider *testrepo.Provider,
+	change ...func(*tufupdate.Config)) *tufupdate.Updater {
 	t.Helper()
 	config := tufupdate.Config{Store: repo.Store, Keys: provider, Logger: discard}
 	for _, f := range change {
@@ -75,13 +76,15 @@ var shapes = map[string]testrepo.Options{
 	"all kinds of keys": {Keys: map[string]string{
 		"root": testrepo.RSA, "targets": testrepo.RSA, "snapshot": testrepo.ECDSA, "timestamp": testrepo.Ed25519,
 	}},
-	"thresholds of two":         {Threshold: map[string]int{"root": 2, "targets": 2, "snapshot": 2, "timestamp": 2, "inner": 2}, Delegation: nested},
+	"thresholds of two": {Threshold: map[string]int{"root": 2, "targets": 2, "snapshot": 2, "timestamp": 2,
+		"inner": 2}, Delegation: nested},
 	"nested":                    {Delegation: nested},
 	"nested without consistent": {Delegation: nested, Inconsistent: true},
 	"hash bins":                 {HashBins: 16},
 	"succinct bins":             {Succinct: 5},
 	"expired": {Expires: map[string]time.Time{
-		"targets": time.Now().AddDate(0, 0, -1), "snapshot": time.Now().AddDate(0, 0, -2), "timestamp": time.Now().AddDate(0, 0, -3),
+		"targets": time.Now().AddDate(0, 0, -1), "snapshot": time.Now().AddDate(0, 0, -2), "timestamp": time.Now().AddDate(0,
+			0, -3),
 	}},
 }
 
@@ -118,7 +121,8 @@ func TestARollRaisesVersionsAndClientsFollow(t *testing.T) {
 	}
 }
 
-// A document that delegates to very many roles, one of which is not there yet, is left for later, even if what was being read for it is given up.
+// A document that delegates to very many roles, one of which is not there yet, is left for later,
+// even if what was being read for it is given up.
 func TestAHalfUploadAmongManyRolesIsNotInTheWay(t *testing.T) {
 	var many []testrepo.Delegation
 	for i := range 40 { // more than are read ahead
@@ -131,14 +135,16 @@ func TestAHalfUploadAmongManyRolesIsNotInTheWay(t *testing.T) {
 		roles[0], roles[len(roles)-1] = roles[len(roles)-1], roles[0]
 	})
 	synctest.Test(t, func(t *testing.T) {
-		u := newUpdater(t, repo, repo.Provider(t, "targets", "late"), func(c *tufupdate.Config) { c.Store = unequal{repo.Store} })
+		u := newUpdater(t, repo, repo.Provider(t, "targets", "late"),
+			func(c *tufupdate.Config) { c.Store = unequal{repo.Store} })
 		result := roll(t, u, repo, "snapshot")
 		assert.NotEmpty(t, result.Warnings)
 		require.NoError(t, newClient(t, repo).Refresh())
 	})
 }
 
-// unequal is a store that finds out sooner what is not there than what is, and takes a while to give up.
+// unequal is a store that finds out sooner what is not there than what is, and takes a while to
+// give up.
 type unequal struct{ storage.Store }
 
 func (s unequal) Get(ctx context.Context, key string) (storage.Object, error) {

@@ -11,7 +11,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A new root takes the old keys from a role. Clients reject the role's document from then on, until a roll signs it anew.
+// A new root takes the old keys from a role. Clients reject the role's document from then on, until
+// a roll signs it anew.
 func TestRotatedKeysAreTakenUp(t *testing.T) {
 	for _, role := range []string{"root", "timestamp", "snapshot", "targets"} {
 		for name, options := range shapes {
@@ -69,7 +70,8 @@ func TestADelegatedRoleWithNewKeysIsTakenUpWithItsDelegator(t *testing.T) {
 			repo.Declare(t, md, testrepo.Delegation{Name: "team", Paths: []string{"team/*"}})
 		}
 	}
-	options := testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}, Target: "team/file"}}}
+	options := testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"},
+		Target: "team/file"}}}
 
 	t.Run("online", func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(), options)

@@ -14,10 +14,12 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A cost is what a roll costs in calls of the store: those that it waits for one after the other, and all.
+// A cost is what a roll costs in calls of the store: those that it waits for one after the other,
+// and all.
 type cost struct{ depth, calls int }
 
-// A slowStore is a repository's store, each call of which takes as long as any other, in the time of a synctest bubble.
+// A slowStore is a repository's store, each call of which takes as long as any other, in the time
+// of a synctest bubble.
 func slowStore(repo *testrepo.Repo) *storagetest.Flaky {
 	return storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
 		time.Sleep(roundTrip)
@@ -45,15 +47,18 @@ func TestRoundTripsOfARoll(t *testing.T) {
 		roles      []string
 		cold, warm cost
 	}{
-		"all three roles":           {cold: cost{5, 10}, warm: cost{2, 4}},
-		"snapshot and timestamp":    {roles: []string{"snapshot"}, cold: cost{5, 9}, warm: cost{2, 4}},
-		"timestamp":                 {roles: []string{"timestamp"}, cold: cost{3, 6}, warm: cost{1, 2}},
-		"targets offline":           {offline: []string{"targets"}, cold: cost{5, 9}, warm: cost{2, 4}},
-		"a delegated role":          {options: testrepo.Options{Delegation: nested}, roles: []string{"inner"}, cold: cost{5, 18}, warm: cost{2, 8}},
-		"succinct bins":             {options: testrepo.Options{Succinct: 4}, cold: cost{5, 42}, warm: cost{2, 4}},
-		"all bins of a prefix":      {options: testrepo.Options{Succinct: 4}, roles: []string{"bin"}, cold: cost{5, 57}, warm: cost{2, 20}},
-		"without consistent":        {options: testrepo.Options{Inconsistent: true}, cold: cost{6, 9}, warm: cost{4, 4}},
-		"timestamp, not consistent": {options: testrepo.Options{Inconsistent: true}, roles: []string{"timestamp"}, cold: cost{3, 6}, warm: cost{1, 3}},
+		"all three roles":        {cold: cost{5, 10}, warm: cost{2, 4}},
+		"snapshot and timestamp": {roles: []string{"snapshot"}, cold: cost{5, 9}, warm: cost{2, 4}},
+		"timestamp":              {roles: []string{"timestamp"}, cold: cost{3, 6}, warm: cost{1, 2}},
+		"targets offline":        {offline: []string{"targets"}, cold: cost{5, 9}, warm: cost{2, 4}},
+		"a delegated role": {options: testrepo.Options{Delegation: nested}, roles: []string{"inner"},
+			cold: cost{5, 18}, warm: cost{2, 8}},
+		"succinct bins": {options: testrepo.Options{Succinct: 4}, cold: cost{5, 42}, warm: cost{2, 4}},
+		"all bins of a prefix": {options: testrepo.Options{Succinct: 4}, roles: []string{"bin"}, cold: cost{5, 57},
+			warm: cost{2, 20}},
+		"without consistent": {options: testrepo.Options{Inconsistent: true}, cold: cost{6, 9}, warm: cost{4, 4}},
+		"timestamp, not consistent": {options: testrepo.Options{Inconsistent: true}, roles: []string{"timestamp"},
+			cold: cost{3, 6}, warm: cost{1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), test.options)

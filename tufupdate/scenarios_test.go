@@ -56,10 +56,12 @@ func allScenarios() (all []scenario) {
 // soak says whether tests that can go on for long should.
 func soak() bool { return os.Getenv("TUF_TEST_SOAK") != "" }
 
-// faulty calls try for each of some scenarios, in parallel, with all the faults that go with it: with what happens to each of as many calls as
-// the scenario makes. Some scenarios are those that hold each pair of values, and each call meets one kind of fault, another one in each
-// scenario; in a soak test all scenarios are tried, and those some with each fault of each call.
-func faulty(t *testing.T, kinds int, count func(*testing.T, *stage) int, try func(t *testing.T, st *stage, kind, n int)) {
+// faulty calls try for each of some scenarios, in parallel, with all the faults that go with it:
+// with what happens to each of as many calls as the scenario makes. Some scenarios are those that
+// hold each pair of values, and each call meets one kind of fault, another one in each scenario; in
+// a soak test all scenarios are tried, and those some with each fault of each call.
+func faulty(t *testing.T, kinds int, count func(*testing.T, *stage) int,
+	try func(t *testing.T, st *stage, kind, n int)) {
 	var tried atomic.Int64
 	some := pairwise(allScenarios())
 	all := some
@@ -93,7 +95,8 @@ func pairwise(all []scenario) []scenario {
 	type pair [2]string
 	pairs := func(s scenario) (pairs []pair) {
 		values := []string{
-			fmt.Sprintf("inconsistent %v", s.inconsistent), "delegation " + s.delegation, fmt.Sprintf("threshold %d", s.threshold),
+			fmt.Sprintf("inconsistent %v", s.inconsistent), "delegation " +
+				s.delegation, fmt.Sprintf("threshold %d", s.threshold),
 			fmt.Sprintf("offline %v", s.offline), "rotated " + s.rotated,
 		}
 		for i := range values {
@@ -156,7 +159,8 @@ func (s scenario) roles() []string {
 	return []string{"targets", delegated}
 }
 
-// A stage is a scenario's repository when all is set, and clients in each state that they can be in.
+// A stage is a scenario's repository when all is set, and clients in each state that they can be
+// in.
 type stage struct {
 	scenario
 	repo    *testrepo.Repo
@@ -166,7 +170,8 @@ type stage struct {
 
 // set builds the stage. It is the same for all that happens on copies of it.
 func (s scenario) set(t *testing.T) *stage {
-	st := &stage{scenario: s, repo: testrepo.New(t, storage.NewMemory(), s.options()), clients: map[string]*testrepo.Client{}}
+	st := &stage{scenario: s, repo: testrepo.New(t, storage.NewMemory(), s.options()),
+		clients: map[string]*testrepo.Client{}}
 	refreshed := func(when string) {
 		client := newClient(t, st.repo)
 		require.NoError(t, client.Refresh())
@@ -203,7 +208,8 @@ func (st *stage) copy(t *testing.T) *stage {
 	return &c
 }
 
-// refresh requires that every client refreshes, those from before and a new one, and sees these versions.
+// refresh requires that every client refreshes, those from before and a new one, and sees these
+// versions.
 func (st *stage) refresh(t *testing.T, versions map[string]int64, where string) {
 	t.Helper()
 	see := func(when string, client *testrepo.Client) {
@@ -240,7 +246,10 @@ func TestTheScenariosHoldEachPairOfValues(t *testing.T) {
 	assert.Less(t, len(some), 25)
 	for _, rotated := range []string{"", "timestamp", "snapshot", "targets"} {
 		for _, delegation := range []string{"", "nested", "hash", "succinct"} {
-			assert.True(t, slices.ContainsFunc(some, func(s scenario) bool { return s.rotated == rotated && s.delegation == delegation }))
+			assert.True(t, slices.ContainsFunc(some, func(s scenario) bool {
+				return s.rotated == rotated &&
+					s.delegation == delegation
+			}))
 		}
 	}
 }

@@ -33,11 +33,12 @@ type keySet struct {
 }
 
 func (u *Updater) keyring(app string, settings Settings) *keyring {
-	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{}, validities: map[string]time.Duration{}}
+	return &keyring{provider: u.config.Keys, app: app, settings: settings, sets: map[string]*keySet{},
+		validities: map[string]time.Duration{}}
 }
 
-// held returns those of a role's keys that the provider holds. A provider may tell roles apart, but not the bins of a delegation, whose prefix
-// bins is.
+// held returns those of a role's keys that the provider holds. A provider may tell roles apart, but
+// not the bins of a delegation, whose prefix bins is.
 func (k *keyring) held(ctx context.Context, role *tufmeta.Role, bins string) (*keySet, error) {
 	name := cmp.Or(bins, role.Name) + " " + role.Fingerprint()
 	k.mu.Lock()
@@ -71,7 +72,8 @@ func (k *keyring) held(ctx context.Context, role *tufmeta.Role, bins string) (*k
 	return set, set.err
 }
 
-// isOnline reports whether the provider holds a threshold of a role's keys, and the settings do not say that it is offline.
+// isOnline reports whether the provider holds a threshold of a role's keys, and the settings do not
+// say that it is offline.
 func (k *keyring) isOnline(ctx context.Context, role *tufmeta.Role, bins string) (bool, error) {
 	if k.isOffline(role) {
 		return false, nil
@@ -89,8 +91,9 @@ const (
 	custodyUnknown         // the provider cannot say so
 )
 
-// custody says where the keys of a targets role are. That a provider cannot say so is the problem of that role and those below it, and an error only
-// for targets, below which all are, or where ctx has ended.
+// custody says where the keys of a targets role are. That a provider cannot say so is the problem
+// of that role and those below it, and an error only for targets, below which all are, or where ctx
+// has ended.
 func (k *keyring) custody(ctx context.Context, role *tufmeta.Role, bins string) (custody, error) {
 	online, err := k.isOnline(ctx, role, bins)
 	switch {

@@ -12,7 +12,8 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// A Status is what an app's published repository looks like to somebody who verifies it from the pinned root.
+// A Status is what an app's published repository looks like to somebody who verifies it from the
+// pinned root.
 type Status struct {
 	App      string       `json:"app"`
 	Roles    []RoleStatus `json:"roles"` // root, timestamp, snapshot, targets, then delegated roles by name
@@ -21,20 +22,25 @@ type Status struct {
 
 // A RoleStatus is one role of a Status.
 type RoleStatus struct {
-	Role      string    `json:"role"`
-	Version   int64     `json:"version"`              // as published; 0 if it could not be read
-	Expires   time.Time `json:"expires,omitzero"`     // UTC; zero if it could not be read
-	ExpiresIn *int64    `json:"expires_in,omitempty"` // seconds from now, negative once it has expired; nil if it could not be read
-	Verified  bool      `json:"verified"`             // it is signed by its role's threshold and is what the role above it lists
-	Online    bool      `json:"online"`               // the key provider holds a threshold of its keys, and they can be used
-	Problem   string    `json:"problem,omitempty"`    // why it is not verified
+	Role    string    `json:"role"`
+	Version int64     `json:"version"`          // as published; 0 if it could not be read
+	Expires time.Time `json:"expires,omitzero"` // UTC; zero if it could not be read
+	// seconds from now, negative once it has expired; nil if it could not be read
+	ExpiresIn *int64 `json:"expires_in,omitempty"`
+	// it is signed by its role's threshold and is what the role above it lists
+	Verified bool `json:"verified"`
+	// the key provider holds a threshold of its keys, and they can be used
+	Online  bool   `json:"online"`
+	Problem string `json:"problem,omitempty"` // why it is not verified
 }
 
-// Status reads an app's whole repository back and verifies it as a client would, every delegated role and bin included. What does not verify
-// shows in the result; roles below it are missing there. Signers are asked for their public keys. A role of which the provider cannot say whether it
-// has the keys, or of which they are not the ones declared, is not online, with a warning. There is one too for a root or an offline role that
-// expires within Config.WarnExpiry. Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a
-// *VerificationError for root.
+// Status reads an app's whole repository back and verifies it as a client would, every delegated
+// role and bin included. What does not verify shows in the result; roles below it are missing
+// there. Signers are asked for their public keys. A role of which the provider cannot say whether
+// it has the keys, or of which they are not the ones declared, is not online, with a warning. There
+// is one too for a root or an offline role that expires within Config.WarnExpiry. Errors are those
+// of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for
+// root.
 func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err := CheckApp(app); err != nil {
 		return Status{}, err
@@ -52,13 +58,15 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	return s.status, nil
 }
 
-// survey looks at all that is published. After an error there is what it has seen until then, if anything.
+// survey looks at all that is published. After an error there is what it has seen until then, if
+// anything.
 func (u *Updater) survey(ctx context.Context, v *view, settings Settings) (*survey, *published, error) {
 	p, err := u.followRoots(ctx, v)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &survey{ring: u.keyring(v.app, settings), status: Status{App: v.app}, now: time.Now(), warnBefore: u.config.WarnExpiry}
+	s := &survey{ring: u.keyring(v.app, settings), status: Status{App: v.app}, now: time.Now(),
+		warnBefore: u.config.WarnExpiry}
 	err = s.roles(ctx, u, p)
 	s.status.Warnings = append(s.status.Warnings, p.warnings...)
 	return s, p, err
@@ -129,9 +137,10 @@ func (s *survey) add(ctx context.Context, role *tufmeta.Role, d *document, probl
 	return s.addRole(ctx, role, "", d, problem, nil)
 }
 
-// addRole adds a role with its document, nil if that could not be read, and what is wrong with it. refused is why it is not signed with the keys
-// that are at hand.
-func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem, refused error) error {
+// addRole adds a role with its document, nil if that could not be read, and what is wrong with it.
+// refused is why it is not signed with the keys that are at hand.
+func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d *document, problem,
+	refused error) error {
 	r := RoleStatus{Role: role.Name}
 	online, unusable := s.usable(ctx, role, bins)
 	if ctx.Err() != nil {
@@ -163,7 +172,8 @@ func (s *survey) addRole(ctx context.Context, role *tufmeta.Role, bins string, d
 	return nil
 }
 
-// usable reports whether a role is online, its signers being asked for their public keys. An error is why that is not known, or they cannot be used.
+// usable reports whether a role is online, its signers being asked for their public keys. An error
+// is why that is not known, or they cannot be used.
 func (s *survey) usable(ctx context.Context, role *tufmeta.Role, bins string) (bool, error) {
 	signers, err := s.ring.online(ctx, role, bins)
 	if errors.Is(err, ErrNoKey) || errors.Is(err, ErrTargetsOffline) {
@@ -180,7 +190,8 @@ func (s *survey) usable(ctx context.Context, role *tufmeta.Role, bins string) (b
 	return true, nil
 }
 
-// warn adds a warning, once for each thing that it is about. Bins share theirs, for there may be very many.
+// warn adds a warning, once for each thing that it is about. Bins share theirs, for there may be
+// very many.
 func (s *survey) warn(about, text string) {
 	if s.warned == nil {
 		s.warned = map[string]bool{}
@@ -191,7 +202,8 @@ func (s *survey) warn(about, text string) {
 	}
 }
 
-// expiry notes when a role has to be signed: by a warning if that is up to people. unusable is why its keys, which may be online, cannot be used.
+// expiry notes when a role has to be signed: by a warning if that is up to people. unusable is why
+// its keys, which may be online, cannot be used.
 func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *document, unusable error) {
 	if r.Online && role.Name != tufmeta.Root { // which is never signed here, whatever keys are at hand
 		s.online = append(s.online, onlineRole{role, bins, d})
@@ -212,9 +224,11 @@ func (s *survey) expiry(r RoleStatus, role *tufmeta.Role, bins string, d *docume
 		r.Role, r.Version, verb, r.Expires.Format(time.RFC3339), why))
 }
 
-// due returns the online roles that are to be renewed, bins by their prefix, given how long before they expire, and when the first of all is to be.
-// A role of which it is not known how long it is to be valid is something that is wrong, and nothing for the others.
-func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string, first time.Time) {
+// due returns the online roles that are to be renewed, bins by their prefix, given how long before
+// they expire, and when the first of all is to be. A role of which it is not known how long it is
+// to be valid is something that is wrong, and nothing for the others.
+func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string,
+	first time.Time) {
 	for _, o := range s.online {
 		validity, err := s.ring.validity(ctx, o.role, o.bins, o.doc.Verified)
 		if err != nil {

@@ -74,8 +74,10 @@ func TestStatusShowsWhatIsWrong(t *testing.T) {
 		"tampered snapshot": {func(t *testing.T, repo *testrepo.Repo) {
 			repo.Overwrite(t, repo.File("snapshot", 1), repo.Read(t, repo.File("targets", 1)))
 		}, "snapshot", `has type "targets"`},
-		"rotated timestamp": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, "timestamp", "keys that the role no longer has"},
-		"rotated targets":   {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "targets") }, "targets", "keys that the role no longer has"},
+		"rotated timestamp": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, "timestamp",
+			"keys that the role no longer has"},
+		"rotated targets": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "targets") }, "targets",
+			"keys that the role no longer has"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
@@ -91,7 +93,8 @@ func TestStatusShowsWhatIsWrong(t *testing.T) {
 }
 
 func TestStatusOfAnExpiredRootIsShown(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-time.Hour)}})
+	repo := testrepo.New(t, storage.NewMemory(),
+		testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-time.Hour)}})
 	roles, _ := status(t, newUpdater(t, repo, repo.Provider(t)), repo)
 	assert.True(t, roles["root"].Expires.Before(time.Now()))
 }
@@ -111,15 +114,18 @@ func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
 		fault func(t *testing.T) keystest.Fault
 		says  string
 	}{
-		"the provider fails":     {keystest.Signer, func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
-		"the public key is gone": {keystest.PublicKey, func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
+		"the provider fails": {keystest.Signer,
+			func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
+		"the public key is gone": {keystest.PublicKey,
+			func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
 		"the key is another": {keystest.PublicKey, func(t *testing.T) keystest.Fault {
 			return keystest.Fault{Instead: testrepo.NewKey(t, testrepo.Ed25519).Signer(t)}
 		}, "key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
-			roles, warnings := status(t, newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)), warnLate), repo)
+			roles, warnings := status(t, newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)),
+				warnLate), repo)
 			for name, r := range roles {
 				assert.True(t, r.Verified, name)
 				assert.Equal(t, name != "root" && name != "innermost", r.Online, name)
@@ -137,9 +143,10 @@ func warnLate(c *tufupdate.Config) { c.WarnExpiry = time.Second }
 func TestBinsWhoseKeyCannotBeUsedAreOneWarning(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
 	var asked atomic.Int64
-	u := newUpdater(t, repo, repo.Provider(t), failing("bin", keystest.Signer, keystest.Fault{Err: errKeysDown}), warnLate, func(c *tufupdate.Config) {
-		c.Keys = late{c.Keys, func(keys.Request) bool { asked.Add(1); return false }}
-	})
+	u := newUpdater(t, repo, repo.Provider(t), failing("bin", keystest.Signer, keystest.Fault{Err: errKeysDown}), warnLate,
+		func(c *tufupdate.Config) {
+			c.Keys = late{c.Keys, func(keys.Request) bool { asked.Add(1); return false }}
+		})
 	roles, warnings := status(t, u, repo)
 	assert.Len(t, roles, 4+16)
 	assert.Len(t, warnings, 1)

@@ -17,7 +17,8 @@ import (
 const (
 	// maxParallel is how many files of one app are read, signed or written at the same time.
 	maxParallel = 32
-	// maxAhead is how many files are looked at beyond the one that is listed. Whoever uploads documents leaves a few at most.
+	// maxAhead is how many files are looked at beyond the one that is listed. Whoever uploads
+	// documents leaves a few at most.
 	maxAhead = 64
 	// large is the size in bytes from which on it pays to read a file with two processors.
 	large = 1 << 18
@@ -25,9 +26,10 @@ const (
 	maxBins = 1 << 16
 )
 
-// A tree is the targets roles of a repository that a roll has to do with. A roll of the snapshot visits targets and all roles that
-// are delegated to from there, since their holders may have uploaded new documents. Of bins, which may be many, it visits only those
-// that it is to sign, those whose keys are offline, and those that a new document of their delegator declares anew.
+// A tree is the targets roles of a repository that a roll has to do with. A roll of the snapshot
+// visits targets and all roles that are delegated to from there, since their holders may have
+// uploaded new documents. Of bins, which may be many, it visits only those that it is to sign,
+// those whose keys are offline, and those that a new document of their delegator declares anew.
 type tree struct {
 	*published
 	keys  *keyring
@@ -37,7 +39,8 @@ type tree struct {
 	root  *node
 }
 
-// newTree returns the tree of a roll that is to sign these roles; those that are no targets roles do not matter.
+// newTree returns the tree of a roll that is to sign these roles; those that are no targets roles
+// do not matter.
 func newTree(p *published, ring *keyring, roles []string) *tree {
 	t := &tree{published: p, keys: ring, asked: map[string]bool{}, nodes: map[string]*node{}}
 	for _, role := range roles {
@@ -65,7 +68,8 @@ type node struct {
 // fresh reports whether the document is one that the snapshot does not list yet.
 func (n *node) fresh() bool { return n.doc != nil && n.doc.Version() > n.listed }
 
-// binPrefix returns what the names of all bins of a delegation begin with, "" if the name is not such a one.
+// binPrefix returns what the names of all bins of a delegation begin with, "" if the name is not
+// such a one.
 func binPrefix(name string) string {
 	i := strings.LastIndexByte(name, '-')
 	if i < 0 || isTopLevel(name[:i]) { // asked for, those are the roles of that name
@@ -111,8 +115,9 @@ func (t *tree) walk(ctx context.Context) error {
 	}
 }
 
-// misled returns a node whose document must not be taken in, after a warning, nil if there is none: it delegates to a name that is another's
-// too, and the other's document is the one that is listed, which clients that come this way reject.
+// misled returns a node whose document must not be taken in, after a warning, nil if there is none:
+// it delegates to a name that is another's too, and the other's document is the one that is listed,
+// which clients that come this way reject.
 func (t *tree) misled() *node {
 	nodes := t.all()
 	counts := map[string]*node{}
@@ -138,8 +143,8 @@ func (t *tree) misled() *node {
 	return nil
 }
 
-// find reads the files of a role: the one that the snapshot lists, and those that were uploaded since. What does not verify is no
-// candidate; only a failure to read is an error.
+// find reads the files of a role: the one that the snapshot lists, and those that were uploaded
+// since. What does not verify is no candidate; only a failure to read is an error.
 func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error {
 	name := n.role.Name
 	info, listed := t.snapshot.Listed(name)
@@ -205,7 +210,8 @@ func (t *tree) find(ctx context.Context, n *node, earlier []*tufmeta.Role) error
 	return nil
 }
 
-// findUnversioned is find without consistent snapshots: there is just one file, which is the one that is listed or a later one.
+// findUnversioned is find without consistent snapshots: there is just one file, which is the one
+// that is listed or a later one.
 func (t *tree) findUnversioned(ctx context.Context, n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
 	name := n.role.Name
 	d, err := t.read(ctx, name, 0)
@@ -261,8 +267,8 @@ func (n *node) add(d *file, earlier []*tufmeta.Role) error {
 	return err
 }
 
-// visit decides which candidate counts: the newest whose delegated roles are all there. What is listed counts in any case, since clients
-// have it already.
+// visit decides which candidate counts: the newest whose delegated roles are all there. What is
+// listed counts in any case, since clients have it already.
 func (t *tree) visit(ctx context.Context, n *node) error {
 	if n.visited {
 		return nil
@@ -314,9 +320,10 @@ func (t *tree) visit(ctx context.Context, n *node) error {
 	return nil
 }
 
-// delegated finds and visits the roles that a document of n delegates to, as far as the tree needs them. A VerificationError says that the
-// delegations make no sense.
-func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, listed *tufmeta.Delegations) ([]*node, error) {
+// delegated finds and visits the roles that a document of n delegates to, as far as the tree needs
+// them. A VerificationError says that the delegations make no sense.
+func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, listed *tufmeta.Delegations) ([]*node,
+	error) {
 	delegations, err := d.file.delegations()
 	if err == nil && delegations.Len() > maxBins {
 		err = fmt.Errorf("delegates to %d roles, more than %d", delegations.Len(), maxBins)
@@ -346,7 +353,8 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 		children = append(children, child)
 		found = append(found, key)
 		group.Go(func() error {
-			if err := t.find(findCtx, child, []*tufmeta.Role{before(listed, role)}); err != nil || !fresh || len(child.candidates) > 0 {
+			if err := t.find(findCtx, child, []*tufmeta.Role{before(listed, role)}); err != nil || !fresh ||
+				len(child.candidates) > 0 {
 				return err
 			}
 			return t.unusable(n, d, child) // the document is not taken in, however many others there are to look for
@@ -368,10 +376,12 @@ func (t *tree) delegated(ctx context.Context, n *node, d *document, fresh bool, 
 
 // problem says what is wrong with a document of n.
 func (t *tree) problem(n *node, d *document, err error) error {
-	return &VerificationError{App: t.app, Role: n.role.Name, Version: d.Version(), Key: t.key(n.role.Name, d.Version()), Err: err}
+	return &VerificationError{App: t.app, Role: n.role.Name, Version: d.Version(), Key: t.key(n.role.Name, d.Version()),
+		Err: err}
 }
 
-// unusable says that a document of n cannot be taken in, since clients could not use its delegation to child.
+// unusable says that a document of n cannot be taken in, since clients could not use its delegation
+// to child.
 func (t *tree) unusable(n *node, d *document, child *node) error {
 	problem := child.problem
 	if problem == nil {
@@ -388,9 +398,11 @@ func before(listed *tufmeta.Delegations, role *tufmeta.Role) *tufmeta.Role {
 	return listed.Role(role.Name)
 }
 
-// needed returns the delegated roles that have to be visited. Of bins, of which there may be very many, those are few. Where it is not known
-// whether bins are online, nothing is taken in for them, so there is no need to look.
-func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (roles []*tufmeta.Role, err error) {
+// needed returns the delegated roles that have to be visited. Of bins, of which there may be very
+// many, those are few. Where it is not known whether bins are online, nothing is taken in for them,
+// so there is no need to look.
+func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool,
+	listed *tufmeta.Delegations) (roles []*tufmeta.Role, err error) {
 	if bins := all.Succinct(); bins != nil && !fresh && !t.every && !t.asked[bins.Name] {
 		custody, err := t.keys.custody(ctx, bins, bins.Name)
 		if err != nil {
@@ -418,7 +430,8 @@ func (t *tree) needed(ctx context.Context, all *tufmeta.Delegations, fresh bool,
 }
 
 // needs reports whether a delegated role has to be visited.
-func (t *tree) needs(ctx context.Context, role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool, error) {
+func (t *tree) needs(ctx context.Context, role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool,
+	error) {
 	if t.every || !bin || t.asked[role.Name] || t.asked[binPrefix(role.Name)] {
 		return true, nil
 	}
@@ -456,8 +469,8 @@ func (t *tree) missing(ctx context.Context, children []*node) (error, error) {
 	return nil, nil
 }
 
-// all returns the nodes that count, each name once, those nearest to targets first: a role that is delegated to from several places is
-// signed for the nearest.
+// all returns the nodes that count, each name once, those nearest to targets first: a role that is
+// delegated to from several places is signed for the nearest.
 func (t *tree) all() []*node {
 	var nodes []*node
 	names := map[string]bool{}

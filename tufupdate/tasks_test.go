@@ -116,7 +116,8 @@ func TestAfterTheStopNothingIsAcceptedAndWhatWasIsFinished(t *testing.T) {
 func TestARollThatHangsEndsWithItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
-		hang := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Hang: true} })
+		hang := storagetest.NewFlaky(repo.Store,
+			func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Hang: true} })
 		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store, c.RollTimeout = hang, time.Minute })
 		_, err := u.Roll(t.Context(), repo.App, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -131,12 +132,15 @@ func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
 		period   int
 		want     map[string]time.Duration
 	}{
-		"defaults": {nil, 0, map[string]time.Duration{"timestamp": day, "snapshot": 7 * day, "targets": 90 * day, "bin-0": 90 * day}},
+		"defaults": {nil, 0, map[string]time.Duration{"timestamp": day, "snapshot": 7 * day, "targets": 90 * day,
+			"bin-0": 90 * day}},
 		"the repository's field": {nil, 3, map[string]time.Duration{
 			"timestamp": 3 * day, "snapshot": 3 * day, "targets": 3 * day, "bin-0": 90 * day,
 		}},
-		"the settings": {map[string]time.Duration{"timestamp": time.Hour, "targets": 2 * day, "bin": 5 * day, "bin-1": 6 * day}, 3,
-			map[string]time.Duration{"timestamp": time.Hour, "snapshot": 3 * day, "targets": 2 * day, "bin-0": 5 * day, "bin-1": 6 * day}},
+		"the settings": {map[string]time.Duration{"timestamp": time.Hour, "targets": 2 * day, "bin": 5 * day,
+			"bin-1": 6 * day}, 3,
+			map[string]time.Duration{"timestamp": time.Hour, "snapshot": 3 * day, "targets": 2 * day, "bin-0": 5 * day,
+				"bin-1": 6 * day}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -169,7 +173,8 @@ func TestSettingsAreAskedForTheValidityOfOtherRoles(t *testing.T) {
 	assert.ElementsMatch(t, []string{"bin", "snapshot"}, asked)
 	roles, _ := status(t, u, repo)
 	assert.WithinDuration(t, time.Now().Add(time.Hour), roles["timestamp"].Expires, time.Minute)
-	assert.WithinDuration(t, time.Now().Add(5*24*time.Hour), roles["snapshot"].Expires, time.Minute, "left to the repository")
+	assert.WithinDuration(t, time.Now().Add(5*24*time.Hour), roles["snapshot"].Expires, time.Minute,
+		"left to the repository")
 	for i := range 4 {
 		assert.WithinDuration(t, time.Now().Add(2*time.Hour), roles[fmt.Sprintf("bin-%d", i)].Expires, time.Minute)
 	}

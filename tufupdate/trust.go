@@ -9,9 +9,10 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// A trust is what an Updater never forgets of the apps that it has seen: which root it began with, and the newest root, timestamp and
-// snapshot. So that whoever can write to the store can neither swap a root nor take a repository back to an earlier state while the process
-// lives. It takes some hundred bytes an app.
+// A trust is what an Updater never forgets of the apps that it has seen: which root it began with,
+// and the newest root, timestamp and snapshot. So that whoever can write to the store can neither
+// swap a root nor take a repository back to an earlier state while the process lives. It takes some
+// hundred bytes an app.
 type trust struct {
 	mu   sync.Mutex
 	apps map[string]*seen
@@ -22,8 +23,8 @@ type seen struct {
 	marks     map[string]mark // by role
 }
 
-// A mark is a document that was seen, and the role that signed it: after a rotation of its keys, clients forget what they saw (specification
-// 5.3.11), and so does a mark.
+// A mark is a document that was seen, and the role that signed it: after a rotation of its keys,
+// clients forget what they saw (specification 5.3.11), and so does a mark.
 type mark struct {
 	version int64
 	sum     [sha256.Size]byte
@@ -46,8 +47,8 @@ func (t *trust) app(app string) *seen {
 	return s
 }
 
-// begin notes which root an app's trust begins with, and reports whether it is the first time. An error says that it began with another
-// one.
+// begin notes which root an app's trust begins with, and reports whether it is the first time. An
+// error says that it began with another one.
 func (t *trust) begin(app string, root *tufmeta.Verified) (first bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,7 +62,8 @@ func (t *trust) begin(app string, root *tufmeta.Verified) (first bool, err error
 	return first, nil
 }
 
-// follow notes roots that follow each other, and returns an error if they are not those that were seen before, or lack the newest of them.
+// follow notes roots that follow each other, and returns an error if they are not those that were
+// seen before, or lack the newest of them.
 func (t *trust) follow(app string, roots []*tufmeta.RootDocument) error {
 	newest := markOf(roots[len(roots)-1].Verified)
 	t.mu.Lock()
@@ -80,16 +82,17 @@ func (t *trust) follow(app string, roots []*tufmeta.RootDocument) error {
 	return nil
 }
 
-// seen returns the newest documents that were seen so far, by role. Take it before anything is read: a timestamp that was read a moment ago
-// leads to a snapshot that may be older than what others have published and seen since.
+// seen returns the newest documents that were seen so far, by role. Take it before anything is
+// read: a timestamp that was read a moment ago leads to a snapshot that may be older than what
+// others have published and seen since.
 func (t *trust) seen(app string) map[string]mark {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.app(app).marks)
 }
 
-// remember takes note of a verified document. rotated says that its keys have been replaced since: then it takes the place of no document
-// that other keys have signed.
+// remember takes note of a verified document. rotated says that its keys have been replaced since:
+// then it takes the place of no document that other keys have signed.
 func (t *trust) remember(app string, v *tufmeta.Verified, rotated bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

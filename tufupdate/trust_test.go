@@ -32,8 +32,10 @@ func files(t testing.TB, repo *testrepo.Repo) map[string]string {
 	return all
 }
 
-// refused rolls, and requires that it fails, that nothing was signed and that nothing in the store has changed.
-func refused(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo, provider *testrepo.Provider, roles ...string) error {
+// refused rolls, and requires that it fails, that nothing was signed and that nothing in the store
+// has changed.
+func refused(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo, provider *testrepo.Provider,
+	roles ...string) error {
 	t.Helper()
 	before, signed := files(t, repo), provider.Signatures()
 	_, err := u.Roll(t.Context(), repo.App, roles)
@@ -46,7 +48,8 @@ func refused(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo, provider *
 // forgetful has an updater read everything anew for each roll.
 func forgetful(c *tufupdate.Config) { c.CacheSize = -1 }
 
-// What somebody does who can write to the bucket. Each makes a roll of everything fail without a signature, with an error that names the file.
+// What somebody does who can write to the bucket. Each makes a roll of everything fail without a
+// signature, with an error that names the file.
 func TestTamperedRepositoriesAreRefused(t *testing.T) {
 	stranger := func(t *testing.T, repo *testrepo.Repo) *testrepo.Repo { // the same app, made by somebody else
 		return testrepo.New(t, storage.NewMemory(), testrepo.Options{App: repo.App, Delegation: nested})
@@ -92,7 +95,8 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 		}, "timestamp"},
 		"duplicate members": {func(t *testing.T, repo *testrepo.Repo) {
 			data := repo.Read(t, repo.File("snapshot", 2))
-			repo.Overwrite(t, repo.File("snapshot", 2), bytes.Replace(data, []byte(`"signed":{`), []byte(`"signed":{"version":9,`), 1))
+			repo.Overwrite(t, repo.File("snapshot", 2),
+				bytes.Replace(data, []byte(`"signed":{`), []byte(`"signed":{"version":9,`), 1))
 		}, "snapshot"},
 		"null where an object belongs": {func(t *testing.T, repo *testrepo.Repo) {
 			repo.Overwrite(t, repo.File("snapshot", 2), []byte(`{"signed":null,"signatures":null}`))
@@ -204,7 +208,8 @@ func TestLargeUploadsThatNobodySignedAreNotRemembered(t *testing.T) {
 	_, err := repo.Store.Create(t.Context(), repo.File("targets", 2), testrepo.SignWith(t, md, false))
 	require.NoError(t, err)
 	flaky := storagetest.NewFlaky(repo.Store, nil)
-	u := newUpdater(t, repo, repo.Provider(t, "targets"), func(c *tufupdate.Config) { c.Store, c.CacheSize = flaky, 1<<20 })
+	u := newUpdater(t, repo, repo.Provider(t, "targets"),
+		func(c *tufupdate.Config) { c.Store, c.CacheSize = flaky, 1<<20 })
 	roll(t, u, repo, "timestamp")
 	roll(t, u, repo)
 	before := len(flaky.Calls())
@@ -215,7 +220,10 @@ func TestLargeUploadsThatNobodySignedAreNotRemembered(t *testing.T) {
 func TestAFileOverTheLimitIsRefused(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	provider := repo.Provider(t)
-	u := newUpdater(t, repo, provider, func(c *tufupdate.Config) { c.Store = &limited{repo.Store, repo.File("targets", 1)} })
+	u := newUpdater(t, repo, provider, func(c *tufupdate.Config) {
+		c.Store = &limited{repo.Store,
+			repo.File("targets", 1)}
+	})
 	assert.ErrorIs(t, refused(t, u, repo, provider), storage.ErrTooLarge)
 	result := roll(t, newUpdater(t, repo, repo.Provider(t, "targets"), func(c *tufupdate.Config) {
 		c.Store = &limited{repo.Store, repo.File("targets", 1)}
@@ -256,17 +264,23 @@ func TestRequestsAreRefused(t *testing.T) {
 		"role outside":            {roles: []string{"../x"}, want: tufupdate.ErrUnknownRole},
 		"role with a suffix":      {roles: []string{"targets.json"}, want: tufupdate.ErrUnknownRole},
 		"empty role":              {roles: []string{""}, want: tufupdate.ErrUnknownRole},
-		"targets offline":         {roles: []string{"targets"}, offline: []string{"targets"}, want: tufupdate.ErrTargetsOffline},
-		"targets offline by its settings": {roles: []string{"targets"}, change: settings(tufupdate.Settings{Targets: tufupdate.TargetsOffline}),
+		"targets offline": {roles: []string{"targets"}, offline: []string{"targets"},
 			want: tufupdate.ErrTargetsOffline},
-		"targets online without a key": {offline: []string{"targets"}, change: settings(tufupdate.Settings{Targets: tufupdate.TargetsOnline}),
-			roles: []string{"targets"}, want: tufupdate.ErrNoKey},
-		"delegated role offline": {roles: []string{"inner"}, offline: []string{"inner"}, options: testrepo.Options{Delegation: nested},
-			want: tufupdate.ErrNoKey},
+		"targets offline by its settings": {roles: []string{"targets"},
+			change: settings(tufupdate.Settings{Targets: tufupdate.TargetsOffline}),
+			want:   tufupdate.ErrTargetsOffline},
+		"targets online without a key": {offline: []string{"targets"},
+			change: settings(tufupdate.Settings{Targets: tufupdate.TargetsOnline}),
+			roles:  []string{"targets"}, want: tufupdate.ErrNoKey},
+		"delegated role offline": {roles: []string{"inner"}, offline: []string{"inner"},
+			options: testrepo.Options{Delegation: nested},
+			want:    tufupdate.ErrNoKey},
 		"no snapshot key":  {offline: []string{"snapshot"}, want: tufupdate.ErrNoKey},
 		"no timestamp key": {roles: []string{"timestamp"}, offline: []string{"timestamp"}, want: tufupdate.ErrNoKey},
-		"not ready":        {change: settings(tufupdate.Settings{NotReady: "bootstrap is under way"}), want: tufupdate.ErrNotBootstrapped},
-		"root has expired": {options: testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-day)}}, want: tufupdate.ErrRootExpired},
+		"not ready": {change: settings(tufupdate.Settings{NotReady: "bootstrap is under way"}),
+			want: tufupdate.ErrNotBootstrapped},
+		"root has expired": {options: testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-day)}},
+			want: tufupdate.ErrRootExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,8 +15,9 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// An Updater keeps the online roles of repositories freshly signed. Its methods may be called from many goroutines at once. Any number
-// of Updaters, in any number of processes, may work on one store.
+// An Updater keeps the online roles of repositories freshly signed. Its methods may be called from
+// many goroutines at once. Any number of Updaters, in any number of processes, may work on one
+// store.
 type Updater struct {
 	config   Config
 	store    storage.Store
@@ -28,13 +29,15 @@ type Updater struct {
 	stopping atomic.Bool
 }
 
-// New returns an Updater. It starts nothing and reads nothing; tasks are worked while [Updater.Run] runs.
+// New returns an Updater. It starts nothing and reads nothing; tasks are worked while [Updater.Run]
+// runs.
 func New(config Config) (*Updater, error) {
 	config, err := config.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(), cache: newCache(config.CacheSize)}
+	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(),
+		cache: newCache(config.CacheSize)}
 	u.combiner = &combiner{roll: u.roll, timeout: config.RollTimeout, next: map[string]*batch{}}
 	if config.Renew != nil {
 		u.renewer = newRenewer(u, *config.Renew)
@@ -42,15 +45,19 @@ func New(config Config) (*Updater, error) {
 	return u, nil
 }
 
-// ForceOnline accepts the work of signing and publishing new versions of an app's online roles, and returns at once with the pending task.
+// ForceOnline accepts the work of signing and publishing new versions of an app's online roles, and
+// returns at once with the pending task.
 //
-// Roles are timestamp, snapshot, targets, and delegated targets roles at any depth by name; the prefix of hash bins names all of
-// them. A role brings those above it: a targets role the snapshot, and the snapshot the timestamp. None at all means timestamp and snapshot, and
-// targets where it is online.
+// Roles are timestamp, snapshot, targets, and delegated targets roles at any depth by name; the
+// prefix of hash bins names all of them. A role brings those above it: a targets role the snapshot,
+// and the snapshot the timestamp. None at all means timestamp and snapshot, and targets where it is
+// online.
 //
-// Refused are, with these errors: names that are none (ErrInvalidApp, ErrUnknownRole), root (ErrRootRole), an app that is not ready
-// (ErrNotBootstrapped, ErrRootExpired, a *VerificationError for its root), roles without keys (ErrTargetsOffline, ErrNoKey), and more work than the
-// task store takes (tasks.ErrFull, ErrStopped). Any other error means that the request could not be checked and can be made again.
+// Refused are, with these errors: names that are none (ErrInvalidApp, ErrUnknownRole), root
+// (ErrRootRole), an app that is not ready (ErrNotBootstrapped, ErrRootExpired, a *VerificationError
+// for its root), roles without keys (ErrTargetsOffline, ErrNoKey), and more work than the task
+// store takes (tasks.ErrFull, ErrStopped). Any other error means that the request could not be
+// checked and can be made again.
 func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error) {
 	if u.stopping.Load() {
 		return tasks.Task{}, ErrStopped
@@ -68,11 +75,12 @@ func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (
 	return tasks.Task{ID: id, App: app, Roles: roles, State: tasks.StatePending, Created: now, Updated: now}, nil
 }
 
-// Roll does here and now what [Updater.ForceOnline] accepts: when it returns nil, the new versions are published. It fails with the same errors,
-// with ErrConflict if other writers won every time, and with those of the store and of the key provider; after an error of the
-// store in the last step, the timestamp's, the release may have been published all the same. Rolls of one app are combined, so
-// a result may name more roles than were asked for, and two processes that
-// sign the very same bytes within one second share a release.
+// Roll does here and now what [Updater.ForceOnline] accepts: when it returns nil, the new versions
+// are published. It fails with the same errors, with ErrConflict if other writers won every time,
+// and with those of the store and of the key provider; after an error of the store in the last
+// step, the timestamp's, the release may have been published all the same. Rolls of one app are
+// combined, so a result may name more roles than were asked for, and two processes that sign the
+// very same bytes within one second share a release.
 func (u *Updater) Roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
 	if err := checkNames(app, roles); err != nil {
 		return tasks.Result{}, err
@@ -103,9 +111,10 @@ func (u *Updater) Wait(ctx context.Context, id string) (tasks.Task, error) {
 	}
 }
 
-// Run works tasks, and makes the rounds of Config.Renew, until ctx ends; then ForceOnline accepts no more, what was begun is finished, and
-// Run returns. Work that fails is tried again, where the task store does that, unless it would fail in the same way: for want of a key, or because of
-// what was tampered with. Run is called once.
+// Run works tasks, and makes the rounds of Config.Renew, until ctx ends; then ForceOnline accepts
+// no more, what was begun is finished, and Run returns. Work that fails is tried again, where the
+// task store does that, unless it would fail in the same way: for want of a key, or because of what
+// was tampered with. Run is called once.
 func (u *Updater) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { u.stopping.Store(true) })
@@ -141,12 +150,13 @@ func (u *Updater) roll(ctx context.Context, app string, roles []string) (tasks.R
 	if err != nil {
 		return tasks.Result{}, err
 	}
-	r := &roll{u: u, app: app, roles: roles, keys: u.keyring(app, settings), taken: map[string]int64{}, steps: map[string]int{}}
+	r := &roll{u: u, app: app, roles: roles, keys: u.keyring(app, settings), taken: map[string]int64{},
+		steps: map[string]int{}}
 	return r.run(ctx)
 }
 
-// accept checks a request as far as that takes few reads, and none if the app is remembered, and returns the roles: the defaults if there are
-// none, each once.
+// accept checks a request as far as that takes few reads, and none if the app is remembered, and
+// returns the roles: the defaults if there are none, each once.
 func (u *Updater) accept(ctx context.Context, app string, roles []string) ([]string, error) {
 	if err := checkNames(app, roles); err != nil {
 		return nil, err
@@ -207,7 +217,8 @@ func checkNames(app string, roles []string) error {
 	return nil
 }
 
-// defaults stands for the roles of a request that names none, until the repository has been looked at. It is no name of a role.
+// defaults stands for the roles of a request that names none, until the repository has been looked
+// at. It is no name of a role.
 const defaults = ""
 
 // unique returns roles sorted, each once, so that equal requests look equal.
@@ -220,8 +231,8 @@ func unique(roles []string) []string {
 	return slices.Compact(roles)
 }
 
-// prepare loads root and timestamp, puts the default roles in their place, and makes sure that the keys of the top-level roles that have to
-// be signed are at hand.
+// prepare loads root and timestamp, puts the default roles in their place, and makes sure that the
+// keys of the top-level roles that have to be signed are at hand.
 func (u *Updater) prepare(ctx context.Context, v *view, ring *keyring, roles []string) (*published, []string, error) {
 	p, err := u.loadRoots(ctx, v)
 	if err != nil {

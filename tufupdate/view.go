@@ -14,9 +14,10 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A view is an app's files as one attempt to do something with them sees them: each is read at most once. It may trust what is remembered,
-// that is, take it that nobody has written since. Then an attempt need not read before it writes; what it took for granted it
-// has to confirm before, or while, it makes what it has written count.
+// A view is an app's files as one attempt to do something with them sees them: each is read at most
+// once. It may trust what is remembered, that is, take it that nobody has written since. Then an
+// attempt need not read before it writes; what it took for granted it has to confirm before, or
+// while, it makes what it has written count.
 type view struct {
 	store    storage.Store
 	app      string
@@ -46,8 +47,8 @@ func newView(store storage.Store, app, goal string, known *state) *view {
 	}
 }
 
-// again returns a view for the next attempt, after one that has failed. It trusts nothing that may change, but what has a name of its own it need
-// not read again.
+// again returns a view for the next attempt, after one that has failed. It trusts nothing that may
+// change, but what has a name of its own it need not read again.
 func (v *view) again() *view {
 	s := &state{files: v.files()}
 	if v.known != nil {
@@ -75,7 +76,8 @@ func (v *view) files() map[string]*file {
 	return files
 }
 
-// listed returns a file that some document lists by a version that its name carries: it never changes.
+// listed returns a file that some document lists by a version that its name carries: it never
+// changes.
 func (v *view) listed(ctx context.Context, key string) (*file, error) {
 	if f := v.remembered(key); f != nil && f.settled.Load() {
 		v.use(f)
@@ -173,7 +175,8 @@ func (v *view) begin(ctx context.Context, key string) *read {
 	return r
 }
 
-// discard forgets a file that cannot be trusted if it is large: there may be many such. Whoever asks for it reads it again.
+// discard forgets a file that cannot be trusted if it is large: there may be many such. Whoever
+// asks for it reads it again.
 func (v *view) discard(key string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -190,8 +193,8 @@ func (v *view) discard(key string) {
 	}
 }
 
-// confirm checks that all that was taken for granted is so, but for keys that the attempt itself replaces. The error wraps errStale if
-// not.
+// confirm checks that all that was taken for granted is so, but for keys that the attempt itself
+// replaces. The error wraps errStale if not.
 func (v *view) confirm(ctx context.Context, replaced map[string]bool) error {
 	v.mu.Lock()
 	assumed := maps.Clone(v.assumed)

@@ -23,7 +23,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// Others write while an updater remembers what was there before: its next roll is none the worse for it.
+// Others write while an updater remembers what was there before: its next roll is none the worse
+// for it.
 func TestAMemoryThatIsOutOfDateCostsATry(t *testing.T) {
 	for name, test := range map[string]struct {
 		happens func(t *testing.T, repo *testrepo.Repo)
@@ -36,8 +37,10 @@ func TestAMemoryThatIsOutOfDateCostsATry(t *testing.T) {
 		"another process has rolled the timestamp": {func(t *testing.T, repo *testrepo.Repo) {
 			roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "timestamp")
 		}, nil, map[string]int64{"timestamp": 3}},
-		"a new root took the timestamp's keys": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, nil, nil},
-		"a new root took the snapshot's keys":  {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "snapshot") }, nil, nil},
+		"a new root took the timestamp's keys": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, nil,
+			nil},
+		"a new root took the snapshot's keys": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "snapshot") }, nil,
+			nil},
 		"a new root took the targets' keys": {func(t *testing.T, repo *testrepo.Repo) {
 			repo.Rotate(t, "targets")
 			roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "snapshot") // which no timestamp by itself would do
@@ -173,7 +176,8 @@ func TestASlowOrFailingAppHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// What is remembered of many apps stays within its bound, and no goroutine is left for an app that is idle.
+// What is remembered of many apps stays within its bound, and no goroutine is left for an app that
+// is idle.
 func TestManyAppsTakeBoundedMemory(t *testing.T) {
 	one := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
 	store := storage.NewMemory()
@@ -214,7 +218,8 @@ func (k sameKeys) Signer(ctx context.Context, req keys.Request) (signature.Signe
 	return k.Provider.Signer(ctx, req)
 }
 
-// A file of n bytes is rolled without objects for each target, and within these multiples of n, what the store copies not counted.
+// A file of n bytes is rolled without objects for each target, and within these multiples of n,
+// what the store copies not counted.
 func TestAllocationsOfARollGoByTheSizeOfTheFile(t *testing.T) {
 	for name, layout := range map[string]func([]byte) []byte{
 		"compact": func(file []byte) []byte { return file },

@@ -16,8 +16,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A fakeRedis is as much of a Redis as package faynosync speaks to, in memory and over pipes, so that it works in a synctest bubble. What the
-// package does with a real one is tested in integration.
+// A fakeRedis is as much of a Redis as package faynosync speaks to, in memory and over pipes, so
+// that it works in a synctest bubble. What the package does with a real one is tested in
+// integration.
 type fakeRedis struct {
 	mu     sync.Mutex
 	values map[string]string

@@ -14,12 +14,14 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A Mirror is a task store that shows another one's tasks in Redis, as task:<id>, where faynoSync's own task endpoint finds them: JSON with state
-// and result. They stay there for tasks.Retention after their last change.
+// A Mirror is a task store that shows another one's tasks in Redis, as task:<id>, where faynoSync's
+// own task endpoint finds them: JSON with state and result. They stay there for tasks.Retention
+// after their last change.
 //
-// The task store is what counts: where Redis cannot be written, that is logged and nothing fails, though each record that a Redis hangs on
-// takes five seconds. A record may be ahead of the task store for a moment; one whose worker died says STARTED until another takes over, and for
-// good if none may, since the task was begun as often as it is at most.
+// The task store is what counts: where Redis cannot be written, that is logged and nothing fails,
+// though each record that a Redis hangs on takes five seconds. A record may be ahead of the task
+// store for a moment; one whose worker died says STARTED until another takes over, and for good if
+// none may, since the task was begun as often as it is at most.
 type Mirror struct {
 	tasks.Store
 	client redis.Cmdable

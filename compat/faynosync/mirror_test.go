@@ -76,7 +76,8 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 	nothing := func(n float64) map[string]any {
 		return map[string]any{"updated_roles": []any{}, "versions": map[string]any{}, "attempt": n}
 	}
-	published := tasks.Result{Roles: []string{"snapshot", "timestamp"}, Versions: map[string]int64{"snapshot": 4, "timestamp": 7}}
+	published := tasks.Result{Roles: []string{"snapshot", "timestamp"},
+		Versions: map[string]int64{"snapshot": 4, "timestamp": 7}}
 
 	for name, test := range map[string]struct {
 		task   tasks.Task
@@ -90,20 +91,23 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 			work:   func() (tasks.Result, error) { return published, nil },
 			before: map[string]any{"state": "STARTED"},
 			after: map[string]any{"state": "SUCCESS", "result": object("Online metadata updated.", "", true, map[string]any{
-				"updated_roles": []any{"snapshot", "timestamp"}, "versions": map[string]any{"snapshot": 4.0, "timestamp": 7.0}, "attempt": 1.0,
+				"updated_roles": []any{"snapshot", "timestamp"}, "versions": map[string]any{"snapshot": 4.0,
+					"timestamp": 7.0}, "attempt": 1.0,
 			})},
 		},
 		"failure": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
 			work:   func() (tasks.Result, error) { return published, errors.New("no key") },
 			before: map[string]any{"state": "STARTED"},
-			after:  map[string]any{"state": "FAILURE", "result": object("Online metadata update failed.", "no key", false, nothing(1))},
+			after: map[string]any{"state": "FAILURE",
+				"result": object("Online metadata update failed.", "no key", false, nothing(1))},
 		},
 		"panic": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
 			work:   func() (tasks.Result, error) { panic("oh no") },
 			before: map[string]any{"state": "STARTED"},
-			after:  map[string]any{"state": "FAILURE", "result": object("Online metadata update failed.", "panic: oh no", false, nothing(1))},
+			after: map[string]any{"state": "FAILURE",
+				"result": object("Online metadata update failed.", "panic: oh no", false, nothing(1))},
 			panics: "oh no",
 		},
 		"failure for now": {
@@ -125,7 +129,8 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 			work: func() (tasks.Result, error) { return tasks.Result{}, tasks.Temporary(errors.New("store is down")) },
 			before: map[string]any{"state": "STARTED", "result": object(
 				"Online metadata update failed and is tried again.", "store is down", false, nothing(20))},
-			after: map[string]any{"state": "FAILURE", "result": object("Online metadata update failed.", "store is down", false, nothing(20))},
+			after: map[string]any{"state": "FAILURE",
+				"result": object("Online metadata update failed.", "store is down", false, nothing(20))},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -183,9 +188,13 @@ func TestARecordThatCannotBeWrittenIsLoggedAndFailsNothing(t *testing.T) {
 		warnings int           // of three records
 		takes    time.Duration // all of them together
 	}{
-		"nobody there":   {func(f *fakeRedis) { f.down = true }, 3, 0},
-		"a full server":  {func(f *fakeRedis) { f.errors["task:"+id] = "OOM command not allowed when used memory > 'maxmemory'." }, 3, 0},
-		"a replica":      {func(f *fakeRedis) { f.errors["task:"+id] = "READONLY You can't write against a read only replica." }, 3, 0},
+		"nobody there": {func(f *fakeRedis) { f.down = true }, 3, 0},
+		"a full server": {func(f *fakeRedis) {
+			f.errors["task:"+id] = "OOM command not allowed when used memory > 'maxmemory'."
+		}, 3, 0},
+		"a replica": {func(f *fakeRedis) {
+			f.errors["task:"+id] = "READONLY You can't write against a read only replica."
+		}, 3, 0},
 		"one that hangs": {func(f *fakeRedis) { f.hangs = true }, 3, 15 * time.Second},
 		"one that works": {func(*fakeRedis) {}, 0, 0},
 	} {

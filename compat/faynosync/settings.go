@@ -13,14 +13,17 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// Settings returns a function for tufupdate.Config.Settings. It reads an app's keys in one round trip:
+// Settings returns a function for tufupdate.Config.Settings. It reads an app's keys in one round
+// trip:
 //
 //	BOOTSTRAP_<owner>_<app>            absent or empty: not bootstrapped; pre-…, signing-…: not yet; all else: ready
 //	TARGETS_ONLINE_KEY_<owner>_<app>   true, True, 1, or absent: targets is online; all else: offline
-//	<ROLE>_EXPIRATION_<owner>_<app>    how many days a document is valid: TIMESTAMP, SNAPSHOT, TARGETS, and delegated roles by their own names
+//	<ROLE>_EXPIRATION_<owner>_<app>    days of validity: TIMESTAMP, SNAPSHOT, TARGETS,
+//	                                   and delegated roles by their own names
 //
-// A delegated role's is read when it is signed. Absent days leave it to the repository. Errors name the key: Redis could not be asked, which may
-// pass, or the key holds something else than it should. tufupdate.ErrInvalidApp for an app that is not owner/app.
+// A delegated role's is read when it is signed. Absent days leave it to the repository. Errors name
+// the key: Redis could not be asked, which may pass, or the key holds something else than it
+// should. tufupdate.ErrInvalidApp for an app that is not owner/app.
 func Settings(client redis.Cmdable) func(ctx context.Context, app string) (tufupdate.Settings, error) {
 	return func(ctx context.Context, app string) (tufupdate.Settings, error) {
 		suffix, err := suffix(app)
@@ -37,7 +40,8 @@ func Settings(client redis.Cmdable) func(ctx context.Context, app string) (tufup
 		if err != nil {
 			return tufupdate.Settings{}, err
 		}
-		s := tufupdate.Settings{NotReady: notReady(values[0]), Targets: targetsMode(values[1]), Validity: map[string]time.Duration{}}
+		s := tufupdate.Settings{NotReady: notReady(values[0]), Targets: targetsMode(values[1]),
+			Validity: map[string]time.Duration{}}
 		for i, role := range roles {
 			if s.Validity[role], err = r.days(names[2+i], values[2+i]); err != nil {
 				return tufupdate.Settings{}, err

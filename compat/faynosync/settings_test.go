@@ -58,7 +58,8 @@ func TestTargetsIsOnlineUnlessSomethingElseIsSaid(t *testing.T) {
 	for value, want := range map[string]tufupdate.TargetsMode{
 		"true": tufupdate.TargetsOnline, "True": tufupdate.TargetsOnline, "1": tufupdate.TargetsOnline,
 		"false": tufupdate.TargetsOffline, "False": tufupdate.TargetsOffline, "0": tufupdate.TargetsOffline,
-		"TRUE": tufupdate.TargetsOffline, "yes": tufupdate.TargetsOffline, "on": tufupdate.TargetsOffline, "": tufupdate.TargetsOffline,
+		"TRUE": tufupdate.TargetsOffline, "yes": tufupdate.TargetsOffline, "on": tufupdate.TargetsOffline,
+		"": tufupdate.TargetsOffline,
 	} {
 		t.Run(value, func(t *testing.T) {
 			got, err := settings(t, installed(map[string]string{"TARGETS_ONLINE_KEY_acme_desktop": value}))
@@ -75,7 +76,8 @@ func TestTargetsIsOnlineUnlessSomethingElseIsSaid(t *testing.T) {
 
 func TestDaysAreValidity(t *testing.T) {
 	f := installed(map[string]string{
-		"TIMESTAMP_EXPIRATION_acme_desktop": "1", "TARGETS_EXPIRATION_acme_desktop": "365", "team_EXPIRATION_acme_desktop": "30",
+		"TIMESTAMP_EXPIRATION_acme_desktop": "1", "TARGETS_EXPIRATION_acme_desktop": "365",
+		"team_EXPIRATION_acme_desktop": "30",
 		"TEAM_EXPIRATION_acme_desktop": "31", "SNAPSHOT_EXPIRATION_acme": "9", "SNAPSHOT_EXPIRATION_acme_desktop2": "9",
 	})
 	got, err := settings(t, f)
@@ -91,7 +93,8 @@ func TestDaysAreValidity(t *testing.T) {
 }
 
 func TestWhatIsNoNumberOfDaysIsAnErrorThatNamesTheKey(t *testing.T) {
-	for _, value := range []string{"", " ", "0", "-1", "0.5", "1 ", "1d", "1e2", "0x10", "36526", "106752", "9223372036854775808", "a week"} {
+	for _, value := range []string{"", " ", "0", "-1", "0.5", "1 ", "1d", "1e2", "0x10", "36526", "106752",
+		"9223372036854775808", "a week"} {
 		for role, key := range map[string]string{
 			"timestamp": "TIMESTAMP_EXPIRATION_acme_desktop", "snapshot": "SNAPSHOT_EXPIRATION_acme_desktop",
 			"targets": "TARGETS_EXPIRATION_acme_desktop", "team": "team_EXPIRATION_acme_desktop",
@@ -126,9 +129,12 @@ func TestAFailureOfRedisIsNoDefault(t *testing.T) {
 			fail func(*fakeRedis)
 			says string
 		}{
-			"a value of another type": {func(f *fakeRedis) { f.errors[key] = "WRONGTYPE Operation against a key of another kind" }, "redis: key " + key},
-			"no right to read it":     {func(f *fakeRedis) { f.errors[key] = "NOPERM No permissions to access a key" }, "redis: key " + key},
-			"an end of connection":    {func(f *fakeRedis) { f.cut = key }, "acme_desktop: EOF"}, // it spoils all answers
+			"a value of another type": {func(f *fakeRedis) {
+				f.errors[key] = "WRONGTYPE Operation against a key of another kind"
+			}, "redis: key " + key},
+			"no right to read it": {func(f *fakeRedis) { f.errors[key] = "NOPERM No permissions to access a key" },
+				"redis: key " + key},
+			"an end of connection": {func(f *fakeRedis) { f.cut = key }, "acme_desktop: EOF"}, // it spoils all answers
 		} {
 			t.Run(name+" "+key, func(t *testing.T) {
 				f := installed(nil)
@@ -201,7 +207,8 @@ func TestARedisThatHangsIsLeftAfterFiveSecondsOrWithTheContext(t *testing.T) {
 func TestAnAppIsAnOwnerAndAName(t *testing.T) {
 	f := installed(nil)
 	f.values["BOOTSTRAP__"], f.values["BOOTSTRAP_acme_"] = "done", "done"
-	for _, app := range []string{"", "/", "acme", "acme/", "/desktop", "acme/desktop/beta", "acme/desktop/", "acme_desktop"} {
+	for _, app := range []string{"", "/", "acme", "acme/", "/desktop", "acme/desktop/beta", "acme/desktop/",
+		"acme_desktop"} {
 		_, err := faynosync.Settings(f.client(t))(t.Context(), app)
 		assert.ErrorIs(t, err, tufupdate.ErrInvalidApp, app)
 	}

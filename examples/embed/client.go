@@ -17,7 +17,8 @@ import (
 
 const baseURL = "https://repository.invalid/"
 
-// download does what an end user's machine does: go-tuf's client, which trusts nothing but root, gets a target file.
+// download does what an end user's machine does: go-tuf's client, which trusts nothing but root,
+// gets a target file.
 func download(ctx context.Context, store storage.Store, root []byte, path string) ([]byte, error) {
 	cfg, err := config.New(baseURL, root)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Command embed is the library in one screen: a repository in memory, whose online roles are rolled, and a client that follows.
+// Command embed is the library in one screen: a repository in memory, whose online roles are
+// rolled, and a client that follows.
 package main
 
 import (
@@ -26,7 +27,8 @@ func run(ctx context.Context, out io.Writer) error {
 	// A store and a key provider. Others are in the packages below storage, and in keys.
 	store, provider := storage.NewMemory(), keys.NewMemory()
 
-	// A repository, as another tool may have made it. Its online keys are in the provider, its root key is thrown away.
+	// A repository, as another tool may have made it. Its online keys are in the provider, its root
+	// key is thrown away.
 	root, err := newRepository(ctx, store, provider)
 	if err != nil {
 		return err
@@ -46,7 +48,8 @@ func run(ctx context.Context, out io.Writer) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- updater.Run(working) }()
 
-	// Sign and publish new versions: here of snapshot and timestamp, and of targets, since its key is online.
+	// Sign and publish new versions: here of snapshot and timestamp, and of targets, since its key
+	// is online.
 	task, err := updater.ForceOnline(ctx, app, nil)
 	if err != nil {
 		return err

@@ -1,9 +1,11 @@
-// Command initrepo makes a TUF repository for an app that has none yet: keys, root, and empty targets, in any store.
+// Command initrepo makes a TUF repository for an app that has none yet: keys, root, and empty
+// targets, in any store.
 //
-//	initrepo -app acme/desktop -store file:///srv/tuf -root-keys /media/usb/acme -keys /etc/tuf/keys -roots /etc/tuf/roots
+//	initrepo -app acme/desktop -store file:///srv/tuf \
+//	  -root-keys /media/usb/acme -keys /etc/tuf/keys -roots /etc/tuf/roots
 //
-// The root keys are to be taken offline. The online keys are where the server (and package keys' Dir) looks for them. Nothing is
-// ever overwritten.
+// The root keys are to be taken offline. The online keys are where the server (and package keys'
+// Dir) looks for them. Nothing is ever overwritten.
 package main
 
 import (
@@ -53,7 +55,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.store, "store", "", "`URL` of the store: file:///folder, s3://bucket?region=…")
 	flags.StringVar(&o.RootKeyDir, "root-keys", "", "`folder` for the root keys, to be taken offline")
 	flags.StringVar(&o.KeyDir, "keys", "", "`folder` for the online keys, as the server's flag of that name")
-	flags.StringVar(&o.roots, "roots", "", "`folder` for the first root, as the server's flag of that name (default: it is only in the store)")
+	flags.StringVar(&o.roots, "roots", "",
+		"`folder` for the first root, as the server's flag of that name (default: it is only in the store)")
 	flags.IntVar(&o.RootKeys, "root-count", 1, "how many root `keys` to make")
 	flags.IntVar(&o.RootThreshold, "threshold", 1, "how many root `keys` have to sign a root")
 	flags.StringVar(&o.KeyType, "key-type", newrepo.Ed25519, "`type` of all keys: ed25519, ecdsa or rsa")
@@ -120,7 +123,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 Root keys:   %[3]s (take them offline now, and keep copies)
 Online keys: %[4]s
 First root:  %[5]s (clients and signers trust the repository by it)
-`, o.App, o.store, o.RootKeyDir, filepath.Join(o.KeyDir, filepath.FromSlash(o.App)), cmp.Or(pin, o.App+"/1.root.json in the store"))
+`, o.App, o.store, o.RootKeyDir, filepath.Join(o.KeyDir, filepath.FromSlash(o.App)),
+		cmp.Or(pin, o.App+"/1.root.json in the store"))
 	return err
 }
 

@@ -38,7 +38,8 @@ func TestANewRepositoryCanBeRolledAndIsTrustedByClients(t *testing.T) {
 		t.Run(keyType, func(t *testing.T) {
 			dir := t.TempDir()
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(), arguments(dir, "-key-type", keyType, "-root-count", "3", "-threshold", "2"), &out, &out))
+			require.NoError(t, run(t.Context(), arguments(dir, "-key-type", keyType, "-root-count", "3", "-threshold", "2"),
+				&out, &out))
 			assert.Contains(t, out.String(), dir+"/roots/acme/desktop.json")
 
 			root, err := os.ReadFile(dir + "/roots/acme/desktop.json")

@@ -66,8 +66,8 @@ func keptSecret(name string) ([]byte, error) {
 	return secret, os.WriteFile(name, secret, 0o600)
 }
 
-// setupDemo makes the repository of the demo in store, its keys in demoKeys and demoRootKeys, and its first root in demoRoot, unless an
-// earlier run did.
+// setupDemo makes the repository of the demo in store, its keys in demoKeys and demoRootKeys, and
+// its first root in demoRoot, unless an earlier run did.
 func setupDemo(ctx context.Context, store storage.Store) error {
 	root, err := os.ReadFile(demoRoot)
 	if err == nil {
@@ -94,7 +94,8 @@ func isIn(ctx context.Context, store storage.Store, root []byte) error {
 		return err
 	}
 	if !bytes.Equal(object.Data, root) {
-		return fmt.Errorf("the folder %s belongs to a repository in another store: use that store, or remove the folder", demoDir)
+		return fmt.Errorf("the folder %s belongs to a repository in another store: use that store, or remove the folder",
+			demoDir)
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// withFaynosync has the updater do as a faynoSync installation says, and returns what closes the connections to its Redis.
+// withFaynosync has the updater do as a faynoSync installation says, and returns what closes the
+// connections to its Redis.
 func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.Closer, error) {
 	if o.faynosync == "" {
 		return io.NopCloser(nil), nil

@@ -1,8 +1,10 @@
-// Command server is the reference server: it keeps the online roles of TUF repositories fresh on request.
+// Command server is the reference server: it keeps the online roles of TUF repositories fresh on
+// request.
 //
 //	server -demo
 //
-// makes a repository in the folder demo-data and serves it. See server -help for all flags, and package tufupdate for the library.
+// makes a repository in the folder demo-data and serves it. See server -help for all flags, and
+// package tufupdate for the library.
 package main
 
 import (
@@ -36,7 +38,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends; then it accepts nothing more, finishes what it has begun, and returns nil. Of tasks in memory, all have been.
+// run serves until ctx ends; then it accepts nothing more, finishes what it has begun, and returns
+// nil. Of tasks in memory, all have been.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	o, err := parseOptions(args, getenv, stderr)
 	if err != nil || o.help {
@@ -114,7 +117,8 @@ func closeStore(store storage.Store) error {
 	return nil
 }
 
-func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, io.Closer, error) {
+func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, io.Closer,
+	error) {
 	provider, err := keys.NewDir(o.keys)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the keys: %w", err)
@@ -170,8 +174,10 @@ func newServer(
 	return refserver.New(config)
 }
 
-// serve works tasks and answers requests until ctx ends. The updater stops last, so that what a request in flight still accepts is worked.
-func serve(ctx context.Context, server *refserver.Server, listener net.Listener, updater *tufupdate.Updater, log *slog.Logger) error {
+// serve works tasks and answers requests until ctx ends. The updater stops last, so that what a
+// request in flight still accepts is worked.
+func serve(ctx context.Context, server *refserver.Server, listener net.Listener, updater *tufupdate.Updater,
+	log *slog.Logger) error {
 	ctx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))

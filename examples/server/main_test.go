@@ -44,8 +44,10 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"no flags", nil, environment, "-store is missing"},
 		{"no keys", []string{"-store", "mem://"}, environment, "-keys is missing"},
 		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x"}, nothing, secretEnv},
-		{"nobody to work tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment, "nobody would ever work them"},
-		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment, "there is no Redis"},
+		{"nobody to work tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment,
+			"nobody would ever work them"},
+		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment,
+			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
 		{"no renewal for the demo", []string{"-demo", "-no-renew"}, nothing, "-no-renew cannot be combined with -demo"},
 		{"unknown flag", []string{"-nope"}, environment, "nope"},
@@ -69,13 +71,18 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 	}{
 		{"unknown store", []string{"-store", "nope://", "-keys", keys}, "nope"},
 		{"no folder of keys", []string{"-store", "mem://", "-keys", filepath.Join(keys, "x")}, "keys"},
-		{"no folder of roots", []string{"-store", "mem://", "-keys", keys, "-roots", filepath.Join(keys, "x")}, "trusted roots"},
+		{"no folder of roots", []string{"-store", "mem://", "-keys", keys, "-roots", filepath.Join(keys, "x")},
+			"trusted roots"},
 		{"no key set", []string{"-store", "mem://", "-keys", keys, "-jwks", filepath.Join(keys, "x")}, "JWKS"},
 		{"algorithm none", []string{"-store", "mem://", "-keys", keys, "-jwt-alg", "none"}, `"none"`},
-		{"unknown task store", []string{"-store", "mem://", "-keys", keys, "-tasks", "redis://x"}, "task store redis: unknown scheme"},
-		{"no folder for tasks", []string{"-store", "mem://", "-keys", keys, "-tasks", "sqlite:///no/such/folder/x.db"}, "no/such/folder"},
-		{"no database", []string{"-store", "mem://", "-keys", keys, "-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "task store postgres"},
-		{"no Redis URL", []string{"-store", "mem://", "-keys", keys, "-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
+		{"unknown task store", []string{"-store", "mem://", "-keys", keys, "-tasks", "redis://x"},
+			"task store redis: unknown scheme"},
+		{"no folder for tasks", []string{"-store", "mem://", "-keys", keys, "-tasks", "sqlite:///no/such/folder/x.db"},
+			"no/such/folder"},
+		{"no database", []string{"-store", "mem://", "-keys", keys, "-tasks", "postgres://u:hush@127.0.0.1:1/x"},
+			"task store postgres"},
+		{"no Redis URL", []string{"-store", "mem://", "-keys", keys, "-faynosync", "http://u:hush@x"},
+			"not a URL of a Redis"},
 		{"renewal back in time", []string{"-store", "mem://", "-keys", keys, "-renew-every", "-1s"}, "Every"},
 		{"no such address", []string{"-store", "mem://", "-keys", keys, "-listen", "127.0.0.1:no"}, "listen"},
 	} {
@@ -93,7 +100,8 @@ func TestHelpIsNoError(t *testing.T) {
 	assert.Contains(t, usage.String(), "-store")
 }
 
-// start runs the server until stop is called, which returns what run returned. The URL is where it serves.
+// start runs the server until stop is called, which returns what run returned. The URL is where it
+// serves.
 func start(t *testing.T, args ...string) (url string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -150,7 +158,8 @@ func TestItServesUntilItIsToldToStop(t *testing.T) {
 	url, stop := start(t, "-store", "mem://", "-keys", t.TempDir(), "-serve")
 	status, _ := call(t, "acme", []byte(testSecret), http.MethodGet, url+"/readyz")
 	assert.Equal(t, http.StatusOK, status)
-	status, body := call(t, "acme", []byte(testSecret), http.MethodPost, url+"/tuf/v1/metadata/online?appName=acme/desktop")
+	status, body := call(t, "acme", []byte(testSecret), http.MethodPost,
+		url+"/tuf/v1/metadata/online?appName=acme/desktop")
 	assert.Equal(t, http.StatusNotFound, status)
 	assert.Contains(t, body, "not bootstrapped")
 	status, _ = call(t, "acme", []byte(testSecret), http.MethodGet, url+"/tuf_metadata/acme/desktop/timestamp.json")
@@ -222,7 +231,8 @@ func TestPinnedRoots(t *testing.T) {
 
 	apps, err := roots.apps(t.Context())
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps, "the others do not suffer from one that cannot be read")
+	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps,
+		"the others do not suffer from one that cannot be read")
 	assert.Contains(t, log.String(), "acme/link.json")
 }
 
@@ -272,7 +282,8 @@ func TestDemoExplainsWithATokenThatIsValid(t *testing.T) {
 	require.NoError(t, explainDemo(&out, "127.0.0.1:9000", []byte(testSecret)))
 	token := regexp.MustCompile(`TOKEN=(\S+)`).FindStringSubmatch(out.String())
 	require.NotNil(t, token)
-	auth, err := refserver.NewAuthenticator(t.Context(), refserver.TokenConfig{Secret: []byte(testSecret), AdminClaim: "role=admin"})
+	auth, err := refserver.NewAuthenticator(t.Context(),
+		refserver.TokenConfig{Secret: []byte(testSecret), AdminClaim: "role=admin"})
 	require.NoError(t, err)
 	who, err := auth.Authenticate(&http.Request{Header: http.Header{"Authorization": {"Bearer " + token[1]}}})
 	require.NoError(t, err)

@@ -10,7 +10,8 @@ import (
 	"github.com/tufonline/tufonline/internal/refserver"
 )
 
-// secretEnv is the environment variable with the secret of HMAC tokens; flags can be seen by others on the machine.
+// secretEnv is the environment variable with the secret of HMAC tokens; flags can be seen by others
+// on the machine.
 const secretEnv = "TUF_JWT_SECRET"
 
 // options is what flags and environment say.
@@ -41,7 +42,8 @@ type renewOptions struct {
 	rate  float64
 }
 
-// parseOptions reads the flags and the environment. Usage and errors about flags are written to stderr.
+// parseOptions reads the flags and the environment. Usage and errors about flags are written to
+// stderr.
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
@@ -50,21 +52,30 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.store, "store", "", "`URL` of the store, such as file:///srv/tuf or s3://bucket?prefix=tuf_metadata/")
 	fs.StringVar(&o.keys, "keys", "", "`folder` of the online private keys")
 	fs.StringVar(&o.roots, "roots", "",
-		"`folder` of the roots to trust, <owner>/<app>.json for each app; without it the first root seen of an app is trusted")
+		"`folder` of the roots to trust, <owner>/<app>.json for each app; "+
+			"without it the first root seen of an app is trusted")
 	fs.BoolVar(&o.serve, "serve", false, "serve the store's files to TUF clients, under /tuf_metadata/")
-	fs.BoolVar(&o.demo, "demo", false, "make a repository in the folder "+demoDir+" unless there is one, and serve it; needs no other flag")
-	fs.StringVar(&o.tasks, "tasks", "mem://", "`URL` of the task store: mem:// (this process's memory), sqlite:///path/to/file, or postgres://…")
-	fs.BoolVar(&o.work, "work", true, "work tasks and renew roles; -work=false only accepts, for others with the same -tasks to work")
+	fs.BoolVar(&o.demo, "demo", false,
+		"make a repository in the folder "+demoDir+" unless there is one, and serve it; needs no other flag")
+	fs.StringVar(&o.tasks, "tasks", "mem://",
+		"`URL` of the task store: mem:// (this process's memory), sqlite:///path/to/file, or postgres://…")
+	fs.BoolVar(&o.work, "work", true,
+		"work tasks and renew roles; -work=false only accepts, for others with the same -tasks to work")
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles that nobody asks for before they expire")
 	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one look at all apps to the next")
-	fs.Float64Var(&o.renew.rate, "renew-rate", 0, "how many `requests` a second that makes of the store at most; 0: as many as it answers")
-	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute, "the `time` that an update of an app may take; a durable task that takes twice as "+
-		"long is given up and begun again later, also if its worker has died")
-	fs.StringVar(&o.faynosync, "faynosync", "", "`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0: apps are as that says, "+
-		"and -keys is its folder, of all apps together")
+	fs.Float64Var(&o.renew.rate, "renew-rate", 0,
+		"how many `requests` a second that makes of the store at most; 0: as many as it answers")
+	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute,
+		"the `time` that an update of an app may take; a durable task that takes twice as "+
+			"long is given up and begun again later, also if its worker has died")
+	fs.StringVar(&o.faynosync, "faynosync", "",
+		"`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0: apps are as that says, "+
+			"and -keys is its folder, of all apps together")
 	fs.BoolVar(&o.mirror, "mirror-tasks", false, "with -faynosync, show tasks in its Redis too")
-	fs.StringVar(&o.token.JWKS, "jwks", "", "`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
-	fs.StringVar(&o.token.Algorithm, "jwt-alg", "", "the `algorithm` of tokens (default HS256 with a secret, RS256 with -jwks)")
+	fs.StringVar(&o.token.JWKS, "jwks", "",
+		"`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
+	fs.StringVar(&o.token.Algorithm, "jwt-alg", "",
+		"the `algorithm` of tokens (default HS256 with a secret, RS256 with -jwks)")
 	fs.StringVar(&o.token.Issuer, "jwt-issuer", "", "`issuer` that tokens have to name")
 	fs.StringVar(&o.token.Audience, "jwt-audience", "", "`audience` that tokens have to name")
 	fs.StringVar(&o.token.AdminClaim, "admin-claim", "role=admin",

@@ -14,7 +14,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A rootFolder holds the trusted root of each app, as <owner>/<app>.json. It is read anew each time.
+// A rootFolder holds the trusted root of each app, as <owner>/<app>.json. It is read anew each
+// time.
 type rootFolder struct {
 	folder *os.Root // so that no name, and no link, leads out of it
 	log    *slog.Logger
@@ -37,8 +38,9 @@ func (r rootFolder) root(_ context.Context, app string) ([]byte, error) {
 	return data, err
 }
 
-// apps returns all apps that have one. What begins with a dot is not looked at: Kubernetes keeps there what the names beside it are links to. What
-// cannot be read is left out, and logged: the apps in other folders are not to suffer from that.
+// apps returns all apps that have one. What begins with a dot is not looked at: Kubernetes keeps
+// there what the names beside it are links to. What cannot be read is left out, and logged: the
+// apps in other folders are not to suffer from that.
 func (r rootFolder) apps(ctx context.Context) ([]string, error) { return r.below(ctx, ".", nil) }
 
 // below returns the apps in a folder, given the folders that it is in.

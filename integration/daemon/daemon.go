@@ -25,14 +25,16 @@ type Process struct {
 	alive context.Context // ends with the process; its cause says how that came
 }
 
-// Start starts a process that ends with the test, on Linux even with one that is killed, and waits until check finds that it answers. It is
-// stopped by SIGTERM, or by the signal that stop is if that is not 0. An error of Start shows what the process has written.
+// Start starts a process that ends with the test, on Linux even with one that is killed, and waits
+// until check finds that it answers. It is stopped by SIGTERM, or by the signal that stop is if
+// that is not 0. An error of Start shows what the process has written.
 func Start(t testing.TB, cmd *exec.Cmd, stop syscall.Signal, check func(context.Context) error) (*Process, error) {
 	t.Helper()
 	if stop == 0 {
 		stop = syscall.SIGTERM
 	}
-	// The server outlives the test's context, which ends before the test's cleanups, and those may want it.
+	// The server outlives the test's context, which ends before the test's cleanups, and those may
+	// want it.
 	running, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	outlived := exec.CommandContext(running, cmd.Path, cmd.Args[1:]...)
 	outlived.Env, outlived.Dir, outlived.SysProcAttr = cmd.Env, cmd.Dir, cmd.SysProcAttr
@@ -95,7 +97,8 @@ func FreeAddress(ctx context.Context) (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// Need skips the test, loudly, if err says that what it needs did not start; it fails if TUF_TEST_REQUIRE is set.
+// Need skips the test, loudly, if err says that what it needs did not start; it fails if
+// TUF_TEST_REQUIRE is set.
 func Need(t testing.TB, server string, err error) {
 	t.Helper()
 	if err != nil && os.Getenv("TUF_TEST_REQUIRE") == "" {

@@ -1,5 +1,6 @@
-// Package history checks what observers and workers have recorded while repositories were rolled by processes that were killed: whether clients
-// could have been let down at any moment, and whether what was said to be published was.
+// Package history checks what observers and workers have recorded while repositories were rolled by
+// processes that were killed: whether clients could have been let down at any moment, and whether
+// what was said to be published was.
 package history
 
 import (
@@ -10,7 +11,8 @@ import (
 	"strings"
 )
 
-// A Record is what was seen and said. Moments are numbers of one clock, each of which is given out once.
+// A Record is what was seen and said. Moments are numbers of one clock, each of which is given out
+// once.
 type Record struct {
 	Observations []Observation
 	Successes    []Success
@@ -141,7 +143,8 @@ func (c *checker) grows(before, now Observation) {
 	}
 }
 
-// success checks that what a worker said was published, that it was what had been asked for, and that it stayed so when clients looked later.
+// success checks that what a worker said was published, that it was what had been asked for, and
+// that it stayed so when clients looked later.
 func (c *checker) success(s Success, seen []Observation, snapshots map[int64]Snapshot) {
 	timestamp := s.Versions["timestamp"]
 	if timestamp == 0 {
@@ -225,8 +228,8 @@ func (s Success) has(asked string, snapshot Snapshot) bool {
 	return bins > 0
 }
 
-// agrees checks that those who say they have published one timestamp say the same of it. Several may: rolls that were combined, and
-// processes that signed the very same bytes.
+// agrees checks that those who say they have published one timestamp say the same of it. Several
+// may: rolls that were combined, and processes that signed the very same bytes.
 func (c *checker) agrees(s Success, said map[int64]map[string]int64) {
 	timestamp := s.Versions["timestamp"]
 	if said[timestamp] == nil {
@@ -234,7 +237,8 @@ func (c *checker) agrees(s Success, said map[int64]map[string]int64) {
 	}
 	for role, version := range s.Versions {
 		if before, ok := said[timestamp][role]; ok && before != version {
-			c.complain("app %s: timestamp version %d was said to bring %s version %d, and %d", s.App, timestamp, role, before, version)
+			c.complain("app %s: timestamp version %d was said to bring %s version %d, and %d", s.App, timestamp, role, before,
+				version)
 		}
 		said[timestamp][role] = version
 	}

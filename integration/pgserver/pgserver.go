@@ -1,4 +1,5 @@
-// Package pgserver gives tests a database on a real Postgres: one that it starts, or the one that TUF_TEST_POSTGRES_URL names.
+// Package pgserver gives tests a database on a real Postgres: one that it starts, or the one that
+// TUF_TEST_POSTGRES_URL names.
 package pgserver
 
 import (
@@ -32,10 +33,12 @@ type Server struct {
 	process *daemon.Process
 }
 
-// Start returns the URL of a database that nobody has used yet, on a server that ends with the test.
+// Start returns the URL of a database that nobody has used yet, on a server that ends with the
+// test.
 //
-// TUF_TEST_POSTGRES_URL names another server instead: the URL of a database, as a user who may create others. The test is skipped if Postgres
-// cannot be started, but fails if TUF_TEST_REQUIRE is set.
+// TUF_TEST_POSTGRES_URL names another server instead: the URL of a database, as a user who may
+// create others. The test is skipped if Postgres cannot be started, but fails if TUF_TEST_REQUIRE
+// is set.
 func Start(t testing.TB) (databaseURL string) {
 	t.Helper()
 	other := os.Getenv("TUF_TEST_POSTGRES_URL")
@@ -53,7 +56,8 @@ func Start(t testing.TB) (databaseURL string) {
 	return u.String()
 }
 
-// StartServer starts a server of this test's own, whatever TUF_TEST_POSTGRES_URL says. It is skipped as Start is.
+// StartServer starts a server of this test's own, whatever TUF_TEST_POSTGRES_URL says. It is
+// skipped as Start is.
 func StartServer(t testing.TB) *Server {
 	t.Helper()
 	s, err := newServer(t)
@@ -79,13 +83,15 @@ func (s *Server) Start(t testing.TB) (err error) {
 		return err
 	}
 	program := filepath.Join(s.bin, "postgres")
-	cmd := exec.CommandContext(t.Context(), program, "-D", s.data, "-h", host, "-p", port, "-k", "", "-c", "max_connections=200")
+	cmd := exec.CommandContext(t.Context(), program, "-D", s.data, "-h", host, "-p", port, "-k", "", "-c",
+		"max_connections=200")
 	if cmd.SysProcAttr, err = notRoot(); err != nil {
 		return err
 	}
 	cmd.Dir = s.data
 	// SIGINT is what Postgres calls a fast shutdown.
-	s.process, err = daemon.Start(t, cmd, syscall.SIGINT, func(ctx context.Context) error { return execute(ctx, s.URL(), "SELECT 1") })
+	s.process, err = daemon.Start(t, cmd, syscall.SIGINT,
+		func(ctx context.Context) error { return execute(ctx, s.URL(), "SELECT 1") })
 	return err
 }
 
@@ -102,7 +108,8 @@ func newServer(t testing.TB) (*Server, error) {
 	if s.address, err = daemon.FreeAddress(t.Context()); err != nil {
 		return nil, err
 	}
-	if s.data, err = os.MkdirTemp("", "tuf-postgres-"); err != nil { //nolint:usetesting // another user could not enter a folder of the test's
+	// Another user could not enter a folder of the test's.
+	if s.data, err = os.MkdirTemp("", "tuf-postgres-"); err != nil { //nolint:usetesting // see above
 		return nil, err
 	}
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(s.data)) })
@@ -115,7 +122,8 @@ func newServer(t testing.TB) (*Server, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(s.bin, "initdb"), "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(s.bin, "initdb"), "-D", s.data, "-U", "postgres", "-A", "trust",
+		"-E", "UTF8", "--no-sync")
 	cmd.Dir, cmd.SysProcAttr = s.data, attributes
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, output)
@@ -123,7 +131,8 @@ func newServer(t testing.TB) (*Server, error) {
 	return s, nil
 }
 
-// notRoot says to run a process as the user postgres if this one is root's, as whom Postgres refuses to run.
+// notRoot says to run a process as the user postgres if this one is root's, as whom Postgres
+// refuses to run.
 func notRoot() (*syscall.SysProcAttr, error) {
 	if os.Geteuid() != 0 {
 		return &syscall.SysProcAttr{}, nil

@@ -1,4 +1,5 @@
-// Package redisserver gives tests a real Redis: one that it starts, or the one that TUF_TEST_REDIS_URL names.
+// Package redisserver gives tests a real Redis: one that it starts, or the one that
+// TUF_TEST_REDIS_URL names.
 package redisserver
 
 import (
@@ -25,8 +26,8 @@ type Server struct {
 
 // Start returns a client of a Redis, and its URL. The server ends with the test.
 //
-// TUF_TEST_REDIS_URL names another one instead, in which tests leave what they write. The test is skipped if Redis cannot be started, but fails
-// if TUF_TEST_REQUIRE is set.
+// TUF_TEST_REDIS_URL names another one instead, in which tests leave what they write. The test is
+// skipped if Redis cannot be started, but fails if TUF_TEST_REQUIRE is set.
 func Start(t testing.TB) (client *redis.Client, url string) {
 	t.Helper()
 	url = os.Getenv("TUF_TEST_REDIS_URL")
@@ -46,7 +47,8 @@ func Connect(t testing.TB, url string) *redis.Client {
 	return client
 }
 
-// StartServer starts a server of this test's own, whatever TUF_TEST_REDIS_URL says. It is skipped as Start is.
+// StartServer starts a server of this test's own, whatever TUF_TEST_REDIS_URL says. It is skipped
+// as Start is.
 func StartServer(t testing.TB) *Server {
 	t.Helper()
 	s, err := newServer(t)

@@ -1,4 +1,5 @@
-// Package s3server gives tests a place on a real S3 server: a VersityGW that it builds and starts, or the one that TUF_TEST_S3_URL names.
+// Package s3server gives tests a place on a real S3 server: a VersityGW that it builds and starts,
+// or the one that TUF_TEST_S3_URL names.
 package s3server
 
 import (
@@ -30,11 +31,12 @@ type Server struct {
 	bucket *url.URL
 }
 
-// Start starts a server that ends with the test, on Linux even with one that is killed, and sets the environment by which the test, and processes
-// that it starts, are let in.
+// Start starts a server that ends with the test, on Linux even with one that is killed, and sets
+// the environment by which the test, and processes that it starts, are let in.
 //
-// TUF_TEST_S3_URL names another server instead: the URL of a bucket that exists, as storage.Open takes it, with credentials where the AWS
-// client looks for them. What tests write there stays there.
+// TUF_TEST_S3_URL names another server instead: the URL of a bucket that exists, as storage.Open
+// takes it, with credentials where the AWS client looks for them. What tests write there stays
+// there.
 //
 // The test is skipped if the server cannot be started, but fails if TUF_TEST_REQUIRE is set.
 func Start(t *testing.T) *Server {
@@ -53,7 +55,8 @@ func Start(t *testing.T) *Server {
 	return &Server{&url.URL{Scheme: "s3", Host: bucket, RawQuery: query.Encode()}}
 }
 
-// Place returns the URL, as storage.Open takes it, of a folder in the bucket that nobody has used yet.
+// Place returns the URL, as storage.Open takes it, of a folder in the bucket that nobody has used
+// yet.
 func (s *Server) Place() *url.URL {
 	place := *s.bucket
 	query := place.Query()
@@ -62,7 +65,8 @@ func (s *Server) Place() *url.URL {
 	return &place
 }
 
-// start builds VersityGW, starts it on a folder of the test, and returns its address once it answers.
+// start builds VersityGW, starts it on a folder of the test, and returns its address once it
+// answers.
 func start(t *testing.T) (address string, err error) {
 	t.Helper()
 	binary, err := exec.CommandContext(t.Context(), "go", "tool", "-n", "versitygw").Output()
@@ -77,9 +81,13 @@ func start(t *testing.T) (address string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(binary)), "--port", address, "--health", "/health", "--quiet", "posix", folder)
+	cmd := exec.CommandContext(t.Context(), strings.TrimSpace(string(binary)), "--port", address, "--health", "/health",
+		"--quiet", "posix", folder)
 	cmd.Env = []string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey}
-	_, err = daemon.Start(t, cmd, 0, func(ctx context.Context) error { return isHealthy(ctx, "http://"+address+"/health") })
+	_, err = daemon.Start(t, cmd, 0, func(ctx context.Context) error {
+		return isHealthy(ctx,
+			"http://"+address+"/health")
+	})
 	return address, err
 }
 

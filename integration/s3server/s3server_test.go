@@ -39,7 +39,8 @@ func TestTheServerEndsWithATestThatIsKilled(t *testing.T) {
 
 	require.NoError(t, victim.Process.Kill())
 	require.Error(t, victim.Wait())
-	require.Eventually(t, func() bool { return !healthy(endpoint) }, 30*time.Second, 20*time.Millisecond, "the server has outlived its test")
+	require.Eventually(t, func() bool { return !healthy(endpoint) }, 30*time.Second, 20*time.Millisecond,
+		"the server has outlived its test")
 }
 
 // TestVictim is no test by itself: it starts a server, says where, and waits until it is killed.

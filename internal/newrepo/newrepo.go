@@ -1,5 +1,5 @@
-// Package newrepo makes TUF repositories for apps that have none yet. What it makes is plain: one root, consistent snapshots, no delegations.
-// From there on any TUF tool can go on with it.
+// Package newrepo makes TUF repositories for apps that have none yet. What it makes is plain: one
+// root, consistent snapshots, no delegations. From there on any TUF tool can go on with it.
 package newrepo
 
 import (
@@ -33,18 +33,21 @@ type Config struct {
 	// TargetsOffline has the targets key put beside the root keys.
 	TargetsOffline bool
 
-	// Validity is how long the first documents are valid, by role. Root and targets a year, snapshot a week, timestamp a day where it is missing.
+	// Validity is how long the first documents are valid, by role. Root and targets a year,
+	// snapshot a week, timestamp a day where it is missing.
 	Validity map[string]time.Duration
 
 	// Targets are the first target files, by path.
 	Targets map[string][]byte
 }
 
-// ErrExists says that there is something already where the repository or a key should be put. Nothing is ever overwritten.
+// ErrExists says that there is something already where the repository or a key should be put.
+// Nothing is ever overwritten.
 var ErrExists = errors.New("there is a repository or a key already")
 
-// Create makes keys and a repository, and returns its root. The keys are written first, then what the timestamp leads to, and the
-// timestamp last; whatever stops it in between leaves something that is no repository yet, and in the way of another attempt.
+// Create makes keys and a repository, and returns its root. The keys are written first, then what
+// the timestamp leads to, and the timestamp last; whatever stops it in between leaves something
+// that is no repository yet, and in the way of another attempt.
 func Create(ctx context.Context, c Config) ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -178,7 +181,8 @@ func (m *maker) sign() (f files, err error) {
 	return f, err
 }
 
-// listed is the entry of version 1 of a file, with length and hash: some clients want them in the timestamp.
+// listed is the entry of version 1 of a file, with length and hash: some clients want them in the
+// timestamp.
 func listed(file []byte) *metadata.MetaFiles {
 	sum := sha256.Sum256(file)
 	return &metadata.MetaFiles{Version: 1, Length: int64(len(file)), Hashes: metadata.Hashes{"sha256": sum[:]}}

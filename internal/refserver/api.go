@@ -74,7 +74,8 @@ type taskData struct {
 	Result *taskresult.Result `json:"result,omitempty"` // nil until the task has ended, or an attempt at it has failed
 }
 
-// taskState says how far a task is and what became of it. That a task belongs to another owner is answered as if there were none.
+// taskState says how far a task is and what became of it. That a task belongs to another owner is
+// answered as if there were none.
 func (s *Server) taskState(w *response, r *http.Request) error {
 	owner, err := s.admin(r)
 	if err != nil {

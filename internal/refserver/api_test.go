@@ -29,7 +29,8 @@ func TestAcceptedUpdateIsAnsweredWithItsTask(t *testing.T) {
 		want                           forceCall
 	}{
 		{"no body asks for the default", "acme/desktop", "", "", forceCall{"acme/desktop", nil}},
-		{"the type of an empty body does not matter", "acme/desktop", "application/x-www-form-urlencoded", "", forceCall{"acme/desktop", nil}},
+		{"the type of an empty body does not matter", "acme/desktop", "application/x-www-form-urlencoded", "",
+			forceCall{"acme/desktop", nil}},
 		{"an empty object", "acme/desktop", "application/json", `{}`, forceCall{"acme/desktop", nil}},
 		{"an empty list", "acme/desktop", "application/json", `{"roles":[]}`, forceCall{"acme/desktop", nil}},
 		{"null for the list", "acme/desktop", "application/json", `{"roles":null}`, forceCall{"acme/desktop", nil}},
@@ -82,9 +83,12 @@ func TestRefusedRequestNeverReachesTheUpdater(t *testing.T) {
 		{"not an admin", online, user, "application/json", `{}`, 403, refused("token is not an admin's")},
 		{"not an admin comes before syntax", endpoint, user, "text/plain", big, 403, refused("token is not an admin's")},
 		{"another owner's app", online, other, "application/json", `{}`, 403, refused("app belongs to another owner")},
-		{"syntax comes before another owner's app", online, other, "application/json", `{`, 400, bad("request body is not valid JSON")},
-		{"an owner is not a prefix", endpoint + "?appName=acmes/desktop", admin, "", "", 403, refused("app belongs to another owner")},
-		{"an owner's case matters", endpoint + "?appName=Acme/desktop", admin, "", "", 403, refused("app belongs to another owner")},
+		{"syntax comes before another owner's app", online, other, "application/json", `{`, 400,
+			bad("request body is not valid JSON")},
+		{"an owner is not a prefix", endpoint + "?appName=acmes/desktop", admin, "", "", 403,
+			refused("app belongs to another owner")},
+		{"an owner's case matters", endpoint + "?appName=Acme/desktop", admin, "", "", 403,
+			refused("app belongs to another owner")},
 
 		{"no app", endpoint, admin, "", "", 400, bad("query parameter appName is missing")},
 		{"empty app", endpoint + "?appName=", admin, "", "", 400, bad("query parameter appName is missing")},
@@ -131,23 +135,30 @@ func TestRefusedRequestNeverReachesTheUpdater(t *testing.T) {
 			bad(`invalid app name: invalid key: "acme/\xff" is not UTF-8`),
 		},
 
-		{"body without a type", online, admin, "", `{}`, 400, bad("content type of the request body is not application/json")},
-		{"body of another type", online, admin, "text/json", `{}`, 400, bad("content type of the request body is not application/json")},
+		{"body without a type", online, admin, "", `{}`, 400,
+			bad("content type of the request body is not application/json")},
+		{"body of another type", online, admin, "text/json", `{}`, 400,
+			bad("content type of the request body is not application/json")},
 		{
 			"malformed type", online, admin, "application/json; charset", `{}`, 400,
 			bad("content type of the request body is not application/json"),
 		},
 		{"white space only", online, admin, "application/json", " \n", 400, bad("request body is not valid JSON")},
-		{"malformed JSON", online, admin, "application/json", `{"roles":["snapshot"]`, 400, bad("request body is not valid JSON")},
-		{"comma at the end", online, admin, "application/json", `{"roles":["snapshot"],}`, 400, bad("request body is not valid JSON")},
+		{"malformed JSON", online, admin, "application/json", `{"roles":["snapshot"]`, 400,
+			bad("request body is not valid JSON")},
+		{"comma at the end", online, admin, "application/json", `{"roles":["snapshot"],}`, 400,
+			bad("request body is not valid JSON")},
 		{"trailing data", online, admin, "application/json", `{}{}`, 400, bad("request body is not valid JSON")},
-		{"no UTF-8 in the body", online, admin, "application/json", "{\"roles\":[\"\xff\"]}", 400, bad("request body is not valid JSON")},
+		{"no UTF-8 in the body", online, admin, "application/json", "{\"roles\":[\"\xff\"]}", 400,
+			bad("request body is not valid JSON")},
 		{"null", online, admin, "application/json", `null`, 400, bad("request body is not a JSON object")},
 		{"an array", online, admin, "application/json", `["snapshot"]`, 400, bad("request body is not a JSON object")},
 		{"a string", online, admin, "application/json", `"snapshot"`, 400, bad("request body is not a JSON object")},
 		{"unknown field", online, admin, "application/json", `{"role":["snapshot"]}`, 400, bad(`unknown field "role"`)},
-		{"field in another case", online, admin, "application/json", `{"Roles":["snapshot"]}`, 400, bad(`unknown field "Roles"`)},
-		{"field that folds to roles", online, admin, "application/json", `{"roleſ":["snapshot"]}`, 400, bad(`unknown field "roleſ"`)},
+		{"field in another case", online, admin, "application/json", `{"Roles":["snapshot"]}`, 400,
+			bad(`unknown field "Roles"`)},
+		{"field that folds to roles", online, admin, "application/json", `{"roleſ":["snapshot"]}`, 400,
+			bad(`unknown field "roleſ"`)},
 		{
 			"unknown field beside roles", online, admin, "application/json", `{"roles":["snapshot"],"force":true}`, 400,
 			bad(`unknown field "force"`),
@@ -156,15 +167,19 @@ func TestRefusedRequestNeverReachesTheUpdater(t *testing.T) {
 			"field twice", online, admin, "application/json", `{"roles":["snapshot"],"r\u006fles":["timestamp"]}`, 400,
 			bad("field roles is given more than once"),
 		},
-		{"roles as a string", online, admin, "application/json", `{"roles":"snapshot"}`, 400, bad("field roles is not an array of strings")},
-		{"roles as an object", online, admin, "application/json", `{"roles":{}}`, 400, bad("field roles is not an array of strings")},
+		{"roles as a string", online, admin, "application/json", `{"roles":"snapshot"}`, 400,
+			bad("field roles is not an array of strings")},
+		{"roles as an object", online, admin, "application/json", `{"roles":{}}`, 400,
+			bad("field roles is not an array of strings")},
 		{
 			"a number for a role", online, admin, "application/json", `{"roles":["snapshot",1]}`, 400,
 			bad("field roles is not an array of strings"),
 		},
-		{"null for a role", online, admin, "application/json", `{"roles":[null]}`, 400, bad("field roles is not an array of strings")},
+		{"null for a role", online, admin, "application/json", `{"roles":[null]}`, 400,
+			bad("field roles is not an array of strings")},
 		{"body over the limit", online, admin, "application/json", big, 413, refused("request body is larger than 64 KiB")},
-		{"body over the limit of another type", online, admin, "text/plain", big, 413, refused("request body is larger than 64 KiB")},
+		{"body over the limit of another type", online, admin, "text/plain", big, 413,
+			refused("request body is larger than 64 KiB")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			updater := new(fakeUpdater)
@@ -206,7 +221,8 @@ func TestTwoContentTypesAreRefused(t *testing.T) {
 
 func TestErrorOfTheUpdaterHasItsAnswer(t *testing.T) {
 	unverified := &tufupdate.VerificationError{
-		App: "acme/desktop", Role: "snapshot", Version: 3, Key: "acme/desktop/3.snapshot.json", Err: errors.New("no valid signature"),
+		App: "acme/desktop", Role: "snapshot", Version: 3, Key: "acme/desktop/3.snapshot.json",
+		Err: errors.New("no valid signature"),
 	}
 	wrap := func(err error) error { return fmt.Errorf("app acme/desktop: %w", err) }
 	const later = "temporarily not available, try again later"
@@ -303,8 +319,10 @@ func TestTaskState(t *testing.T) {
 		task tasks.Task
 		want string
 	}{
-		{"pending: no result yet", task(tasks.StatePending, tasks.Result{}), `{"task_id":"` + testTask + `","state":"PENDING"}`},
-		{"started: no result yet", task(tasks.StateStarted, tasks.Result{}), `{"task_id":"` + testTask + `","state":"STARTED"}`},
+		{"pending: no result yet", task(tasks.StatePending, tasks.Result{}),
+			`{"task_id":"` + testTask + `","state":"PENDING"}`},
+		{"started: no result yet", task(tasks.StateStarted, tasks.Result{}),
+			`{"task_id":"` + testTask + `","state":"STARTED"}`},
 		{
 			"pending, after a failure",
 			func() tasks.Task {
@@ -312,7 +330,8 @@ func TestTaskState(t *testing.T) {
 				task.Attempt = 2
 				return task
 			}(),
-			`{"task_id":"` + testTask + `","state":"PENDING","result":{"message":"Online metadata update failed and will be tried again.",` +
+			`{"task_id":"` + testTask +
+				`","state":"PENDING","result":{"message":"Online metadata update failed and will be tried again.",` +
 				`"status":false,"task":"force_online_metadata_update","last_update":"2026-02-05T12:00:01.500000+00:00",` +
 				`"error":"reading timestamp.json: the store is down","details":{"updated_roles":[],"versions":{},"attempt":2}}}`,
 		},
@@ -328,7 +347,8 @@ func TestTaskState(t *testing.T) {
 		{
 			"success with warnings",
 			task(tasks.StateSuccess, tasks.Result{
-				Roles: []string{"timestamp"}, Versions: map[string]int64{"timestamp": 3}, Warnings: []string{"targets expires soon"},
+				Roles: []string{"timestamp"}, Versions: map[string]int64{"timestamp": 3},
+				Warnings: []string{"targets expires soon"},
 			}),
 			`{"task_id":"` + testTask + `","state":"SUCCESS","result":{"message":"Online metadata updated.","status":true,` +
 				`"task":"force_online_metadata_update","last_update":"2026-02-05T12:00:01.500000+00:00",` +
@@ -337,7 +357,8 @@ func TestTaskState(t *testing.T) {
 		{
 			"failure",
 			task(tasks.StateFailure, tasks.Result{Error: "role snapshot: no such key"}),
-			`{"task_id":"` + testTask + `","state":"FAILURE","result":{"message":"Online metadata update failed.","status":false,` +
+			`{"task_id":"` + testTask +
+				`","state":"FAILURE","result":{"message":"Online metadata update failed.","status":false,` +
 				`"task":"force_online_metadata_update","last_update":"2026-02-05T12:00:01.500000+00:00",` +
 				`"error":"role snapshot: no such key","details":{"updated_roles":[],"versions":{}}}}`,
 		},
@@ -367,10 +388,12 @@ func TestTaskStateIsRefused(t *testing.T) {
 		want               string
 	}{
 		{"no token", "", "task_id=" + testTask, tasks.Task{}, nil, 401, why("no valid token")},
-		{"not an admin", bearer(t, adminClaims("acme", "role", nil)), "", tasks.Task{}, nil, 403, why("token is not an admin's")},
+		{"not an admin", bearer(t, adminClaims("acme", "role", nil)), "", tasks.Task{}, nil, 403,
+			why("token is not an admin's")},
 		{"no ID", admin, "", tasks.Task{}, nil, 400, bad("query parameter task_id is missing")},
 		{"empty ID", admin, "task_id=", tasks.Task{}, nil, 400, bad("query parameter task_id is missing")},
-		{"two IDs", admin, "task_id=1&task_id=2", tasks.Task{}, nil, 400, bad("query parameter task_id is given more than once")},
+		{"two IDs", admin, "task_id=1&task_id=2", tasks.Task{}, nil, 400,
+			bad("query parameter task_id is given more than once")},
 		{"not a UUID", admin, "task_id=..%2F..%2Fx", tasks.Task{}, nil, 404, why("no such task")},
 		{"another notation of a UUID", admin, "task_id=urn:uuid:" + testTask, tasks.Task{}, nil, 404, why("no such task")},
 		{
@@ -387,7 +410,10 @@ func TestTaskStateIsRefused(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			url, _ := startHTTP(t, Config{Updater: &fakeUpdater{task: func(string) (tasks.Task, error) { return tc.task, tc.err }}})
+			url, _ := startHTTP(t, Config{Updater: &fakeUpdater{task: func(string) (tasks.Task, error) {
+				return tc.task,
+					tc.err
+			}}})
 			var headers []string
 			if tc.token != "" {
 				headers = []string{"Authorization", tc.token}
@@ -437,11 +463,16 @@ func TestStatusIsRefused(t *testing.T) {
 		{"not an admin", bearer(t, adminClaims("acme", "role", "user")), "", nil, 403, why("token is not an admin's")},
 		{"no app", admin, "", nil, 400, bad("query parameter appName is missing")},
 		{"another owner's app", admin, "appName=globex/desktop", nil, 403, why("app belongs to another owner")},
-		{"not bootstrapped", admin, "appName=acme/desktop", tufupdate.ErrNotBootstrapped, 404, why("app is not bootstrapped")},
-		{"failing store", admin, "appName=acme/desktop", errors.New("hush"), 503, why("temporarily not available, try again later")},
+		{"not bootstrapped", admin, "appName=acme/desktop", tufupdate.ErrNotBootstrapped, 404,
+			why("app is not bootstrapped")},
+		{"failing store", admin, "appName=acme/desktop", errors.New("hush"), 503,
+			why("temporarily not available, try again later")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			url, _ := startHTTP(t, Config{Updater: &fakeUpdater{status: func() (tufupdate.Status, error) { return tufupdate.Status{}, tc.err }}})
+			url, _ := startHTTP(t, Config{Updater: &fakeUpdater{status: func() (tufupdate.Status,
+				error) {
+				return tufupdate.Status{}, tc.err
+			}}})
 			var headers []string
 			if tc.token != "" {
 				headers = []string{"Authorization", tc.token}

@@ -7,11 +7,13 @@ import (
 	"sync"
 )
 
-// A door bounds how many connections there are, and thereby memory and open files, without ever being shut. A limit that lets newcomers
-// wait would be a gift to whoever holds connections and says nothing: everybody else would wait behind them, one header timeout after the
-// other. So a newcomer always gets in, and over the limit somebody else goes: of those that wait (for a first or another request) the one
-// that has waited longest, and only if all others are being answered the one for which that takes longest. Who has something to say says
-// it at once and is answered in milliseconds; nobody can keep others away but by connecting faster than they speak.
+// A door bounds how many connections there are, and thereby memory and open files, without ever
+// being shut. A limit that lets newcomers wait would be a gift to whoever holds connections and
+// says nothing: everybody else would wait behind them, one header timeout after the other. So a
+// newcomer always gets in, and over the limit somebody else goes: of those that wait (for a first
+// or another request) the one that has waited longest, and only if all others are being answered
+// the one for which that takes longest. Who has something to say says it at once and is answered in
+// milliseconds; nobody can keep others away but by connecting faster than they speak.
 type door struct {
 	limit int
 
@@ -23,14 +25,16 @@ type door struct {
 
 func newDoor(limit int) *door { return &door{limit: limit, places: make(map[net.Conn]*list.Element)} }
 
-// changed is an http.Server's ConnState. The server calls it for a new connection before it accepts the next.
+// changed is an http.Server's ConnState. The server calls it for a new connection before it accepts
+// the next.
 func (d *door) changed(conn net.Conn, state http.ConnState) {
 	if other := d.move(conn, state); other != nil {
 		_ = other.Close() // whatever it says, the connection is gone
 	}
 }
 
-// move puts conn where its state belongs and returns the connection that has to go for it, nil if there is room.
+// move puts conn where its state belongs and returns the connection that has to go for it, nil if
+// there is room.
 func (d *door) move(conn net.Conn, state http.ConnState) (other net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

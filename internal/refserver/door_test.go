@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dialSilent makes connections that say nothing, and returns a channel for each that is closed when the server hangs up.
+// dialSilent makes connections that say nothing, and returns a channel for each that is closed when
+// the server hangs up.
 func dialSilent(t *testing.T, l *pipeListener, n int) (gone []chan struct{}) {
 	t.Helper()
 	for range n {
@@ -114,7 +115,8 @@ func TestWhoHasToGo(t *testing.T) {
 			[]step{enter(1, 0), enter(2, 0), enter(3, 0), ask(2), ask(1), ask(3), enter(4, 2)},
 		},
 		{"nobody after somebody left", []step{enter(1, 0), enter(2, 0), enter(3, 0), leave(2), enter(4, 0), enter(5, 1)}},
-		{"who went does not come back", []step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), ask(1), idle(1), leave(1), enter(5, 2)}},
+		{"who went does not come back", []step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), ask(1), idle(1), leave(1),
+			enter(5, 2)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDoor(3)

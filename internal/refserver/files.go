@@ -44,8 +44,9 @@ func (s *Server) publicFile(w *response, r *http.Request) error {
 	return nil
 }
 
-// publicKey returns the store's key for a path as it came in the request. Role names may need quoting, and a quoted slash is one like any
-// other, as it is to S3. A segment that begins with a dot is no file of a repository; owner and app are no files either.
+// publicKey returns the store's key for a path as it came in the request. Role names may need
+// quoting, and a quoted slash is one like any other, as it is to S3. A segment that begins with a
+// dot is no file of a repository; owner and app are no files either.
 func publicKey(escapedPath string) (key string, ok bool) {
 	key, err := url.PathUnescape(strings.TrimPrefix(escapedPath, publicPrefix))
 	if err != nil || strings.Count(key, "/") < 2 || strings.HasPrefix(key, ".") || strings.Contains(key, "/.") {
@@ -59,8 +60,9 @@ var (
 	hashedName    = regexp.MustCompile(`^([0-9a-f]{64}|[0-9a-f]{128})\..+$`)
 )
 
-// neverChanges reports whether the name of a file is bound to its content: metadata by its version, targets by their hash. Targets
-// without a hash in their name, as in a repository without consistent snapshots, may be replaced.
+// neverChanges reports whether the name of a file is bound to its content: metadata by its version,
+// targets by their hash. Targets without a hash in their name, as in a repository without
+// consistent snapshots, may be replaced.
 func neverChanges(key string) bool {
 	segments := strings.Split(key, "/")
 	last := len(segments) - 1

@@ -97,7 +97,8 @@ func TestOtherContentHasAnotherETag(t *testing.T) {
 	url, _ := startHTTP(t, Config{Public: store})
 	before := send(t, http.MethodGet, url+publicPrefix+"acme/desktop/timestamp.json", nil)
 	store.objects["acme/desktop/timestamp.json"] = "two"
-	after := send(t, http.MethodGet, url+publicPrefix+"acme/desktop/timestamp.json", nil, "If-None-Match", before.header.Get("ETag"))
+	after := send(t, http.MethodGet, url+publicPrefix+"acme/desktop/timestamp.json", nil, "If-None-Match",
+		before.header.Get("ETag"))
 	assert.Equal(t, http.StatusOK, after.status)
 	assert.Equal(t, "two", after.body)
 }
@@ -105,7 +106,8 @@ func TestOtherContentHasAnotherETag(t *testing.T) {
 func TestWhatIsNoFileIsNotFound(t *testing.T) {
 	// Each of these would be served if its path were decoded or cleaned carelessly.
 	store := mapStore{objects: map[string]string{
-		"acme/desktop/1.root.json": "root", "acme/desktop": "app", "acme": "owner", "acme/desktop/.lock": "lock", "acme/.git/config": "git",
+		"acme/desktop/1.root.json": "root", "acme/desktop": "app", "acme": "owner", "acme/desktop/.lock": "lock",
+		"acme/.git/config":                         "git",
 		"acme/desktop/targets/../../../etc/passwd": "secret", `acme/desktop\..\x`: "secret", "acme/desktop/a\x00b": "secret",
 		"globex/app/1.root.json": "other",
 	}}
@@ -148,7 +150,8 @@ func TestWhatIsNoFileIsNotFound(t *testing.T) {
 func TestNothingIsRedirected(t *testing.T) {
 	url, _ := startHTTP(t, Config{Public: mapStore{}})
 	for _, path := range []string{
-		"/tuf_metadata", "/tuf_metadata/", "//tuf_metadata", "/tuf_metadata//x", "/tuf", "/tuf/v1/task/", "/./healthz", "/healthz/",
+		"/tuf_metadata", "/tuf_metadata/", "//tuf_metadata", "/tuf_metadata//x", "/tuf", "/tuf/v1/task/", "/./healthz",
+		"/healthz/",
 		"//evil.example/x",
 	} {
 		got := send(t, http.MethodGet, url+path+"?token=hush", nil)

@@ -15,7 +15,8 @@ import (
 // Whatever is accepted says, written plainly, the same; whatever is not is a bad request.
 func FuzzDecodeRoles(f *testing.F) {
 	for _, seed := range []string{
-		`{}`, `{"roles":null}`, `{"roles":[]}`, `{"roles":["targets","snapshot"]}`, `{"Roles":[]}`, `{"roles":[null]}`, `{"roles":[],"roles":[]}`,
+		`{}`, `{"roles":null}`, `{"roles":[]}`, `{"roles":["targets","snapshot"]}`, `{"Roles":[]}`, `{"roles":[null]}`,
+		`{"roles":[],"roles":[]}`,
 		`null`, `[]`, `{"roles":["\ud800"]}`, `{"roles":[1]}`, `{}{}`, ` {"roles" : [ "a" ] } `,
 	} {
 		f.Add([]byte(seed))
@@ -49,7 +50,8 @@ func FuzzAuthorizationHeader(f *testing.F) {
 	unsigned, err := jwt.NewWithClaims(jwt.SigningMethodNone, claims).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	require.NoError(f, err)
 	for _, seed := range []string{
-		"", "Bearer", "Bearer ", "Bearer " + token, "bearer " + token, "Basic " + token, "Bearer " + token + ".", "Bearer " + unsigned,
+		"", "Bearer", "Bearer ", "Bearer " + token, "bearer " + token, "Basic " + token, "Bearer " + token + ".", "Bearer " +
+			unsigned,
 		"Bearer eyJhbGciOiJIUzI1NiJ9.bnVsbA.", "Bearer bnVsbA.bnVsbA.", "Bearer e30.e30.",
 	} {
 		f.Add(seed)

@@ -110,8 +110,8 @@ func startHTTP(t testing.TB, cfg Config) (url string, log *logBuffer) {
 	return server.URL, log
 }
 
-// adminClaims are those of a token with which everything about the owner's apps is allowed, changed by pairs of claim and value; a nil
-// value removes the claim.
+// adminClaims are those of a token with which everything about the owner's apps is allowed, changed
+// by pairs of claim and value; a nil value removes the claim.
 func adminClaims(owner string, changes ...any) jwt.MapClaims {
 	claims := jwt.MapClaims{"username": owner, "role": "admin", "exp": time.Now().Add(time.Hour).Unix()}
 	for i := 0; i < len(changes); i += 2 {

@@ -22,7 +22,8 @@ func requestAttacks(t *testing.T, foreignTask string) (all []attack) {
 	}
 
 	for _, app := range []string{
-		"globex/desktop", "globex%2Fdesktop", "globex%2fdesktop", "%67lobex/desktop", "acmes/desktop", "Acme/desktop", "acme%20/desktop",
+		"globex/desktop", "globex%2Fdesktop", "globex%2fdesktop", "%67lobex/desktop", "acmes/desktop", "Acme/desktop",
+		"acme%20/desktop",
 	} {
 		query("another owner's app "+app, 403, "appName="+app)
 		get("status of another owner's app "+app, 403, "/tuf/v1/status?appName="+app)
@@ -53,30 +54,38 @@ func requestAttacks(t *testing.T, foreignTask string) (all []attack) {
 		"twice":                        "appName=acme/desktop&appName=acme/desktop",
 		"twice, another owner's last":  "appName=acme/desktop&appName=globex/desktop",
 		"twice, another owner's first": "appName=globex/desktop&appName=acme/desktop",
-		"twice, one encoded":           "appName=acme/desktop&%61pp%4eame=globex/desktop", "twice, one empty": "appName=acme/desktop&appName=",
-		"twice, one bare": "appName=acme/desktop&appName",
-		"a broken escape": "appName=acme/desktop&x=%zz", "a semicolon": "appName=acme/desktop;appName=globex/desktop",
-		"a thousand times":    strings.Repeat("appName=acme/desktop&", 500),
-		"a space in the name": "appName%20=acme/desktop", "NUL in the name": "appName%00=acme/desktop",
+		"twice, one encoded":           "appName=acme/desktop&%61pp%4eame=globex/desktop",
+		"twice, one empty":             "appName=acme/desktop&appName=",
+		"twice, one bare":              "appName=acme/desktop&appName",
+		"a broken escape":              "appName=acme/desktop&x=%zz",
+		"a semicolon":                  "appName=acme/desktop;appName=globex/desktop",
+		"a thousand times":             strings.Repeat("appName=acme/desktop&", 500),
+		"a space in the name":          "appName%20=acme/desktop", "NUL in the name": "appName%00=acme/desktop",
 	} {
 		query("parameter "+name, 400, q)
 	}
 
 	for name, b := range map[string]string{
-		"null": "null", "true": "true", "a number": "1", "a string": `"timestamp"`, "an array": `["timestamp"]`, "spaces": "  ",
+		"null": "null", "true": "true", "a number": "1", "a string": `"timestamp"`, "an array": `["timestamp"]`,
+		"spaces":         "  ",
 		"half an object": `{"roles":["timestamp"]`,
 		"two objects":    `{}{}`, "a comment": `{}/**/`, "single quotes": `{'roles':[]}`, "NaN": `{"roles":NaN}`,
-		"byte order mark": "\ufeff{}",
-		"unknown member":  `{"force":true}`, "unknown member beside roles": `{"roles":["timestamp"],"appName":"globex/desktop"}`,
-		"member in another case": `{"ROLES":["timestamp"]}`,
-		"members of a prototype": `{"__proto__":{"roles":["root"]}}`, "roles twice": `{"roles":["timestamp"],"roles":["snapshot"]}`,
-		"roles twice, one escaped": `{"roles":["timestamp"],"\u0072oles":["root"]}`, "roles a string": `{"roles":"timestamp"}`,
-		"roles an object": `{"roles":{"0":"timestamp"}}`,
-		"role null":       `{"roles":[null]}`, "role a number": `{"roles":[1]}`, "role an array": `{"roles":[["timestamp"]]}`,
+		"byte order mark":             "\ufeff{}",
+		"unknown member":              `{"force":true}`,
+		"unknown member beside roles": `{"roles":["timestamp"],"appName":"globex/desktop"}`,
+		"member in another case":      `{"ROLES":["timestamp"]}`,
+		"members of a prototype":      `{"__proto__":{"roles":["root"]}}`,
+		"roles twice":                 `{"roles":["timestamp"],"roles":["snapshot"]}`,
+		"roles twice, one escaped":    `{"roles":["timestamp"],"\u0072oles":["root"]}`,
+		"roles a string":              `{"roles":"timestamp"}`,
+		"roles an object":             `{"roles":{"0":"timestamp"}}`,
+		"role null":                   `{"roles":[null]}`, "role a number": `{"roles":[1]}`,
+		"role an array":            `{"roles":[["timestamp"]]}`,
 		"role root":                `{"roles":["root"]}`,
-		"role root beside another": `{"roles":["timestamp","root"]}`, "role root escaped": `{"roles":["timestamp","\u0072oot"]}`,
-		"no name of a role": `{"roles":[""]}`,
-		"unknown role":      `{"roles":["nope"]}`, "Root": `{"roles":["Root"]}`,
+		"role root beside another": `{"roles":["timestamp","root"]}`,
+		"role root escaped":        `{"roles":["timestamp","\u0072oot"]}`,
+		"no name of a role":        `{"roles":[""]}`,
+		"unknown role":             `{"roles":["nope"]}`, "Root": `{"roles":["Root"]}`,
 		"role with a path": `{"roles":["../../globex/desktop/timestamp"]}`, "role with NUL": `{"roles":["timestamp\u0000"]}`,
 		"role of look-alikes": `{"roles":["tіmestamp"]}`, "role with a space": `{"roles":["timestamp "]}`,
 		"role with a version": `{"roles":["2.snapshot"]}`, "lone surrogate": `{"roles":["\ud800"]}`,
@@ -103,7 +112,8 @@ func requestAttacks(t *testing.T, foreignTask string) (all []attack) {
 	} {
 		all = append(all, attack{"type: " + contentType, post(ownQuery, `{"roles":["timestamp"]}`, token, contentType), 400})
 	}
-	all = append(all, attack{"compressed body", post(ownQuery, "\x1f\x8b\x08\x00\x00\x00\x00\x00", token, jsonType, "Content-Encoding: gzip"), 400})
+	all = append(all, attack{"compressed body",
+		post(ownQuery, "\x1f\x8b\x08\x00\x00\x00\x00\x00", token, jsonType, "Content-Encoding: gzip"), 400})
 
 	for _, id := range []string{
 		foreignTask, strings.ToUpper(foreignTask), uuid.NewString(), uuid.Nil.String(), "urn:uuid:" + foreignTask,
@@ -113,7 +123,8 @@ func requestAttacks(t *testing.T, foreignTask string) (all []attack) {
 		get("task "+id[:min(len(id), 50)], 404, "/tuf/v1/task?task_id="+id)
 	}
 	for _, q := range []string{
-		"", "task_id=", "task_id", "Task_id=" + foreignTask, "task_id=" + foreignTask + "&task_id=" + foreignTask, "task_id=%zz",
+		"", "task_id=", "task_id", "Task_id=" + foreignTask, "task_id=" + foreignTask + "&task_id=" +
+			foreignTask, "task_id=%zz",
 	} {
 		get("task query "+q[:min(len(q), 50)], 400, "/tuf/v1/task?"+q)
 	}

@@ -19,7 +19,8 @@ import (
 
 // b64 returns a token of three parts, of which the third is raw.
 func b64(header, claims string, sign func(signed string) []byte) string {
-	signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(claims))
 	return signed + "." + base64.RawURLEncoding.EncodeToString(sign(signed))
 }
 
@@ -65,8 +66,10 @@ func secretAttacks(t *testing.T) (all []attack) {
 		all = append(all, attack{"token in the query: " + name, post(ownQuery+"&"+name+"="+good, "{}", jsonType), 401})
 	}
 	all = append(all,
-		attack{"token in the body", post(ownQuery, "access_token="+good, "Content-Type: application/x-www-form-urlencoded"), 401},
-		attack{"token as user of the URL", "POST http://" + good + "@x/tuf/v1/metadata/online?" + ownQuery + " HTTP/1.1\r\nHost: x\r\n\r\n", 401},
+		attack{"token in the body", post(ownQuery, "access_token="+good, "Content-Type: application/x-www-form-urlencoded"),
+			401},
+		attack{"token as user of the URL", "POST http://" + good + "@x/tuf/v1/metadata/online?" + ownQuery +
+			" HTTP/1.1\r\nHost: x\r\n\r\n", 401},
 	)
 
 	// How it is encoded.
@@ -79,12 +82,14 @@ func secretAttacks(t *testing.T) (all []attack) {
 	token("four parts", good+".")
 	token("two parts", good[:strings.LastIndex(good, ".")])
 	token("empty parts", "..")
-	token("claims swapped", b64(header, `{"username":"globex","role":"admin","exp":9999999999}`, func(string) []byte { return nil })+
+	token("claims swapped", b64(header, `{"username":"globex","role":"admin","exp":9999999999}`,
+		func(string) []byte { return nil })+
 		good[strings.LastIndex(good, ".")+1:])
 
 	// How it is signed.
 	claimsOf := fmt.Sprintf(`{"username":"acme","role":"admin","exp":%d}`, soon)
-	for _, alg := range []string{"none", "None", "NONE", "nOnE", "", "HS384", "HS512", "hs256", "HS256 ", "RS256", "ES256", "EdDSA", "dir"} {
+	for _, alg := range []string{"none", "None", "NONE", "nOnE", "", "HS384", "HS512", "hs256", "HS256 ", "RS256", "ES256",
+		"EdDSA", "dir"} {
 		h := fmt.Sprintf(`{"alg":%q,"typ":"JWT"}`, alg)
 		token("alg "+alg+" without a signature", b64(h, claimsOf, func(string) []byte { return nil }))
 		token("alg "+alg+" with a signature", b64(h, claimsOf, signs))
@@ -96,28 +101,33 @@ func secretAttacks(t *testing.T) (all []attack) {
 	token("header that is no object", b64(`null`, claimsOf, signs))
 	token("header deep as a well", b64(strings.Repeat("[", 4000), claimsOf, signs))
 	for name, secret := range map[string][]byte{
-		"empty": {}, "of spaces": []byte("   "), "one byte short": []byte(testSecret[:31]), "the word secret": []byte("secret"),
+		"empty": {}, "of spaces": []byte("   "), "one byte short": []byte(testSecret[:31]),
+		"the word secret": []byte("secret"),
 	} {
 		token("secret "+name, b64(header, claimsOf, hmacWith(t, jwt.SigningMethodHS256, secret)))
 	}
 
 	// What it says, signed with the right secret.
 	for name, exp := range map[string]string{
-		"expired": fmt.Sprint(time.Now().Add(-time.Minute).Unix()), "zero": "0", "negative": "-1", "a string": fmt.Sprintf(`"%d"`, soon),
-		"null": "null", "an array": fmt.Sprintf("[%d]", soon), "true": "true", "huge": "1e300", "beyond floats": "1e999",
+		"expired": fmt.Sprint(time.Now().Add(-time.Minute).Unix()), "zero": "0", "negative": "-1",
+		"a string": fmt.Sprintf(`"%d"`, soon),
+		"null":     "null", "an array": fmt.Sprintf("[%d]", soon), "true": "true", "huge": "1e300", "beyond floats": "1e999",
 	} {
 		claims("exp is "+name, fmt.Sprintf(`{"username":"acme","role":"admin","exp":%s}`, exp))
 	}
 	claims("no exp", `{"username":"acme","role":"admin"}`)
 	claims("exp in another case", fmt.Sprintf(`{"username":"acme","role":"admin","Exp":%d}`, soon))
-	for name, nbf := range map[string]string{"to come": fmt.Sprint(soon), "a string": `"0"`, "at the end of time": "1e300"} {
+	for name, nbf := range map[string]string{"to come": fmt.Sprint(soon), "a string": `"0"`,
+		"at the end of time": "1e300"} {
 		claims("nbf is "+name, fmt.Sprintf(`{"username":"acme","role":"admin","exp":%d,"nbf":%s}`, soon, nbf))
 	}
 	claims("iat is to come", fmt.Sprintf(`{"username":"acme","role":"admin","exp":%d,"iat":%d}`, soon, soon))
 	for name, owner := range map[string]string{
-		"an array": `["acme"]`, "empty": `""`, "null": "null", "a number": "1", "an object": `{"acme":1}`, "../acme": `"../acme"`,
-		"..": `".."`, "acme/desktop": `"acme/desktop"`, "acme/": `"acme/"`, "/acme": `"/acme"`, `acme\x`: `"acme\\x"`, ".acme": `".acme"`,
-		"NUL": `"acme\u0000"`, "a newline": `"acme\n"`, "half a surrogate pair and a slash": `"acme\ud800/x"`,
+		"an array": `["acme"]`, "empty": `""`, "null": "null", "a number": "1", "an object": `{"acme":1}`,
+		"../acme": `"../acme"`,
+		"..":      `".."`, "acme/desktop": `"acme/desktop"`, "acme/": `"acme/"`, "/acme": `"/acme"`, `acme\x`: `"acme\\x"`,
+		".acme": `".acme"`,
+		"NUL":   `"acme\u0000"`, "a newline": `"acme\n"`, "half a surrogate pair and a slash": `"acme\ud800/x"`,
 		"2 kB": `"` + strings.Repeat("a", 2000) + `"`,
 	} {
 		claims("username is "+name, fmt.Sprintf(`{"username":%s,"role":"admin","exp":%d}`, owner, soon))
@@ -133,32 +143,39 @@ func secretAttacks(t *testing.T) (all []attack) {
 		add("claims: "+name, 403, signsThat+"Bearer "+b64(header, claims, signs))
 	}
 	for name, role := range map[string]string{
-		"user": `"user"`, "an array": `["admin"]`, "true": "true", "null": "null", "ADMIN": `"ADMIN"`, "admin and a space": `"admin "`,
-		"admin and a NUL": `"admin\u0000"`, "an object": `{"admin":true}`,
+		"user": `"user"`, "an array": `["admin"]`, "true": "true", "null": "null", "ADMIN": `"ADMIN"`,
+		"admin and a space": `"admin "`,
+		"admin and a NUL":   `"admin\u0000"`, "an object": `{"admin":true}`,
 	} {
 		forbidden("role is "+name, fmt.Sprintf(`{"username":"acme","role":%s,"exp":%d}`, role, soon))
 	}
 	forbidden("no role", fmt.Sprintf(`{"username":"acme","exp":%d}`, soon))
 	forbidden("role in another case", fmt.Sprintf(`{"username":"acme","Role":"admin","exp":%d}`, soon))
-	forbidden("role twice: the last counts", fmt.Sprintf(`{"username":"acme","role":"admin","role":"user","exp":%d}`, soon))
+	forbidden("role twice: the last counts", fmt.Sprintf(`{"username":"acme","role":"admin","role":"user","exp":%d}`,
+		soon))
 	// RFC 7519, section 4: of a claim given twice the last counts, or it is an error.
-	forbidden("username twice: the last counts", fmt.Sprintf(`{"username":"acme","username":"globex","role":"admin","exp":%d}`, soon))
-	for _, owner := range []string{"globex", "Acme", "acm", "acmes", "acme ", "асme" /* two of them Cyrillic */, "ａcme", "acme\u200b", "acme."} {
-		forbidden(fmt.Sprintf("another owner's app: %+q", owner), fmt.Sprintf(`{"username":%q,"role":"admin","exp":%d}`, owner, soon))
+	forbidden("username twice: the last counts",
+		fmt.Sprintf(`{"username":"acme","username":"globex","role":"admin","exp":%d}`, soon))
+	for _, owner := range []string{"globex", "Acme", "acm", "acmes", "acme ", "асme" /* two of them Cyrillic */, "ａcme",
+		"acme\u200b", "acme."} {
+		forbidden(fmt.Sprintf("another owner's app: %+q", owner),
+			fmt.Sprintf(`{"username":%q,"role":"admin","exp":%d}`, owner, soon))
 	}
 	return all
 }
 
-// looseBits returns the token with its last character replaced by another that stands for the same bytes.
+// looseBits returns the token with its last character replaced by another that stands for the same
+// bytes.
 func looseBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1]) // of 32 bytes: four bits, and two that are zero
 	return token[:len(token)-1] + alphabet[last|1:last|1+1]
 }
 
-// keySetAttacks are those on a door whose tokens are signed by keys of a set, with RS256 or ES256. Meanwhile nothing may be fetched
-// from the URL that tokens name.
-func keySetAttacks(t *testing.T, algorithm string, rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey, trap string) (all []attack) {
+// keySetAttacks are those on a door whose tokens are signed by keys of a set, with RS256 or ES256.
+// Meanwhile nothing may be fetched from the URL that tokens name.
+func keySetAttacks(t *testing.T, algorithm string, rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey,
+	trap string) (all []attack) {
 	strangerRSA, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	strangerEC, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -206,14 +223,17 @@ func keySetAttacks(t *testing.T, algorithm string, rsaKey *rsa.PrivateKey, ecKey
 	token("signature of zeros", header, good, func(string) []byte { return make([]byte, 64) })
 	token("signature of 256 zeros", header, good, func(string) []byte { return make([]byte, 256) })
 	token("signed by a stranger", header, good, stranger)
-	token("another algorithm of the same key set", `{"alg":"PS256","kid":"rsa"}`, good, by(t, jwt.SigningMethodPS256, rsaKey))
+	token("another algorithm of the same key set", `{"alg":"PS256","kid":"rsa"}`, good,
+		by(t, jwt.SigningMethodPS256, rsaKey))
 	for _, kid := range []string{
-		`"x"`, `""`, `1`, `null`, `["rsa"]`, `"../../etc/passwd"`, `"rsa\u0000"`, `"' or 1=1 --"`, `"` + strings.Repeat("k", 4000) + `"`,
+		`"x"`, `""`, `1`, `null`, `["rsa"]`, `"../../etc/passwd"`, `"rsa\u0000"`, `"' or 1=1 --"`, `"` +
+			strings.Repeat("k", 4000) + `"`,
 	} {
 		token("kid "+kid[:min(len(kid), 20)], fmt.Sprintf(`{"alg":%q,"kid":%s}`, algorithm, kid), good, stranger)
 	}
 	token("a wrong kid over a right signature", fmt.Sprintf(`{"alg":%q,"kid":"x"}`, algorithm), good, signs)
-	jwk := string(jwks(t, map[string]any{kid: map[string]any{"RS256": any(&strangerRSA.PublicKey), "ES256": any(&strangerEC.PublicKey)}[algorithm]}))
+	jwk := string(jwks(t, map[string]any{kid: map[string]any{"RS256": any(&strangerRSA.PublicKey),
+		"ES256": any(&strangerEC.PublicKey)}[algorithm]}))
 	for _, field := range []string{
 		`"jwk":` + jwk[len(`{"keys":[`):len(jwk)-len(`]}`)], fmt.Sprintf(`"jku":%q`, trap), fmt.Sprintf(`"x5u":%q`, trap),
 		`"x5c":["AAAA"]`, `"crit":["x"]`,
@@ -221,7 +241,8 @@ func keySetAttacks(t *testing.T, algorithm string, rsaKey *rsa.PrivateKey, ecKey
 		token("brings its own key: "+field[:6], fmt.Sprintf(`{"alg":%q,"kid":%q,%s}`, algorithm, kid, field), good, stranger)
 		token("brings its own key, without a kid: "+field[:6], fmt.Sprintf(`{"alg":%q,%s}`, algorithm, field), good, stranger)
 	}
-	for _, wrong := range []string{`"https://other.example"`, `"https://id.example/"`, `null`, `1`, `["https://id.example"]`} {
+	for _, wrong := range []string{`"https://other.example"`, `"https://id.example/"`, `null`, `1`,
+		`["https://id.example"]`} {
 		token("issuer "+wrong, header, claims(wrong, `"`+audience+`"`), signs)
 	}
 	for _, wrong := range []string{`"tufs"`, `"TUF"`, `null`, `1`, `[]`, `["x"]`, `[["tuf"]]`, `{"tuf":1}`} {

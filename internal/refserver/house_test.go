@@ -18,8 +18,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A house is all that is behind the door: the repositories acme/desktop and globex/desktop with their keys, an updater that works tasks,
-// and counters of what attackers must not bring about.
+// A house is all that is behind the door: the repositories acme/desktop and globex/desktop with
+// their keys, an updater that works tasks, and counters of what attackers must not bring about.
 type house struct {
 	updater *tufupdate.Updater
 	acme    *testrepo.Provider

@@ -33,8 +33,9 @@ func badRequest(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, why: fmt.Sprintf(format, args...)}
 }
 
-// answerTo returns how err is answered. What the updater says about a request is passed on; of anything else, such as what a store or a
-// key service reports, a client only learns that it should try again.
+// answerTo returns how err is answered. What the updater says about a request is passed on; of
+// anything else, such as what a store or a key service reports, a client only learns that it should
+// try again.
 func answerTo(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
@@ -48,7 +49,8 @@ func answerTo(err error) *refusal {
 		return &refusal{http.StatusBadRequest, "Root role cannot be updated via this endpoint", err}
 	case is(tufupdate.ErrInvalidApp), is(tufupdate.ErrUnknownRole):
 		return &refusal{http.StatusBadRequest, err.Error(), err}
-	case is(tufupdate.ErrNotBootstrapped), is(tufupdate.ErrTargetsOffline), is(tufupdate.ErrRootExpired), is(tufupdate.ErrNoKey):
+	case is(tufupdate.ErrNotBootstrapped), is(tufupdate.ErrTargetsOffline),
+		is(tufupdate.ErrRootExpired), is(tufupdate.ErrNoKey):
 		return &refusal{http.StatusNotFound, err.Error(), err}
 	case is(storage.ErrTooLarge):
 		return &refusal{http.StatusInternalServerError, "file is too large", err}

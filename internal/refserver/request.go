@@ -57,7 +57,8 @@ func ownerOf(app string) string {
 
 // rolesBody returns the roles that the body asks for. None means the default.
 func rolesBody(w *response, r *http.Request) ([]string, error) {
-	// MaxBytesReader tells the connection's own writer to close it, so that the rest of the body is not read either.
+	// MaxBytesReader tells the connection's own writer to close it, so that the rest of the body is
+	// not read either.
 	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &refusal{http.StatusRequestEntityTooLarge, "request body is larger than 64 KiB", tooLarge}
@@ -83,8 +84,9 @@ func isJSON(h http.Header) bool {
 	return err == nil && mediaType == "application/json"
 }
 
-// decodeRoles reads {"roles": […]} and nothing else. encoding/json would let through what looks like that object and is not: names in
-// another case, names given twice, null for a string. It returns nil for an empty list, for null, and for {}.
+// decodeRoles reads {"roles": […]} and nothing else. encoding/json would let through what looks
+// like that object and is not: names in another case, names given twice, null for a string. It
+// returns nil for an empty list, for null, and for {}.
 func decodeRoles(body []byte) ([]string, error) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return nil, badRequest("request body is not valid JSON")

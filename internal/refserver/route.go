@@ -16,7 +16,8 @@ import (
 // A handler answers a request, or returns why not before it has written anything.
 type handler func(w *response, r *http.Request) error
 
-// route registers h for method (and HEAD beside GET) on path. refused is the message of all its refusals.
+// route registers h for method (and HEAD beside GET) on path. refused is the message of all its
+// refusals.
 func (s *Server) route(method, path, refused string, h handler) {
 	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) { s.handle(w, r, refused, h) })
 	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +38,8 @@ func (s *Server) noSuchPath(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// handle runs h with a time limit, answers its error, and logs what was done, but neither headers, query nor body: they hold secrets.
+// handle runs h with a time limit, answers its error, and logs what was done, but neither headers,
+// query nor body: they hold secrets.
 func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string, h handler) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
@@ -93,7 +95,8 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// refuse answers err. A bad request is told what is wrong with it; all other refusals also say what did not happen.
+// refuse answers err. A bad request is told what is wrong with it; all other refusals also say what
+// did not happen.
 func (w *response) refuse(refused string, err error) {
 	if w.status != 0 {
 		return // it panicked halfway: the client sees an answer that is cut off

@@ -79,7 +79,8 @@ func slowServer(t *testing.T) (s *Server, release chan struct{}) {
 func askToForce(t *testing.T, l *pipeListener) net.Conn {
 	conn, err := l.dial()
 	require.NoError(t, err)
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online, bearer(t, adminClaims("acme")))
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online,
+		bearer(t, adminClaims("acme")))
 	return conn
 }
 
@@ -135,7 +136,8 @@ func TestStoppingWaitsNoLongerThanTheGracePeriod(t *testing.T) {
 		listener, stop, done := serve(t, s)
 		conn, err := listener.dial()
 		require.NoError(t, err)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online, bearer(t, adminClaims("acme")))
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", online,
+			bearer(t, adminClaims("acme")))
 		synctest.Wait()
 		start := time.Now()
 		stop()
@@ -184,7 +186,8 @@ func TestNobodyHoldsAConnectionForEver(t *testing.T) {
 				require.NoError(t, err)
 				all, err := io.ReadAll(conn)
 				require.NoError(t, err)
-				// The server waits half a second at the end of a connection whose request it did not read to its end.
+				// The server waits half a second at the end of a connection whose request it did
+				// not read to its end.
 				assert.InDelta(t, tc.after, time.Since(start), float64(time.Second))
 				if tc.status == 0 {
 					assert.NotContains(t, string(all), "HTTP/1.1 200")

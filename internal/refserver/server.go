@@ -1,5 +1,6 @@
-// Package refserver shows a tufupdate.Updater over HTTP: an endpoint that accepts forced updates, one that tells what became of them, one
-// for the state of a repository, health checks and, if wanted, the repository's public files.
+// Package refserver shows a tufupdate.Updater over HTTP: an endpoint that accepts forced updates,
+// one that tells what became of them, one for the state of a repository, health checks and, if
+// wanted, the repository's public files.
 //
 // It decides who may ask and how answers look on the wire; everything else is the updater's.
 package refserver
@@ -21,7 +22,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// What a client may cost. Each phase of a request has an end, so that nobody holds a connection for ever.
+// What a client may cost. Each phase of a request has an end, so that nobody holds a connection for
+// ever.
 const (
 	maxConnections    = 4096 // see door
 	maxHeaderBytes    = 16 << 10
@@ -32,7 +34,8 @@ const (
 	idleTimeout       = time.Minute
 )
 
-// DefaultGrace is how long requests in flight may take after the server was told to stop, unless Config says otherwise.
+// DefaultGrace is how long requests in flight may take after the server was told to stop, unless
+// Config says otherwise.
 const DefaultGrace = 20 * time.Second
 
 // An Updater is what the server needs of *tufupdate.Updater, whose comments are the contract.
@@ -47,17 +50,20 @@ type Config struct {
 	Updater Updater        // required
 	Auth    *Authenticator // required
 
-	// Public is the store whose files clients may read under /tuf_metadata/: all of them, without a token. Nil serves none.
+	// Public is the store whose files clients may read under /tuf_metadata/: all of them, without a
+	// token. Nil serves none.
 	Public storage.Store
 
-	// Ready is asked at each readiness check, for at most a few seconds; its error makes the server not ready. Nil is always ready.
+	// Ready is asked at each readiness check, for at most a few seconds; its error makes the server
+	// not ready. Nil is always ready.
 	Ready func(context.Context) error
 
 	Grace  time.Duration // 0 means DefaultGrace
 	Logger *slog.Logger  // nil logs nothing
 }
 
-// A Server answers HTTP requests. It is an http.Handler, and Serve runs it with limits on what clients may cost.
+// A Server answers HTTP requests. It is an http.Handler, and Serve runs it with limits on what
+// clients may cost.
 type Server struct {
 	updater  Updater
 	auth     *Authenticator
@@ -106,7 +112,8 @@ func New(cfg Config) (*Server, error) {
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// ServeMux would redirect a path with dots or empty segments to the plain one; here no such path exists.
+	// ServeMux would redirect a path with dots or empty segments to the plain one; here no such
+	// path exists.
 	if p := r.URL.EscapedPath(); p != path.Clean(p) {
 		s.noSuchPath(w, r)
 		return
@@ -114,8 +121,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Serve answers the connections of ln until ctx ends. Then it is no longer ready, accepts no more, lets the requests in flight finish for
-// at most the grace period, and returns nil. It returns an error if it could not go on serving before. ln is closed in any case.
+// Serve answers the connections of ln until ctx ends. Then it is no longer ready, accepts no more,
+// lets the requests in flight finish for at most the grace period, and returns nil. It returns an
+// error if it could not go on serving before. ln is closed in any case.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	outlive := context.WithoutCancel(ctx) // requests in flight are not cut off when ctx ends
 	server := &http.Server{

@@ -19,14 +19,16 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// MinSecret is the length in bytes of the shortest secret that is accepted: that of the hash it is used with.
+// MinSecret is the length in bytes of the shortest secret that is accepted: that of the hash it is
+// used with.
 const MinSecret = 32
 
 // jwksTimeout is what fetching a key set may take.
 const jwksTimeout = 5 * time.Second
 
-// maxTime is the largest number of seconds, either way, that is taken for a time. The parser turns larger ones into integers, which
-// overflow: "not before the end of time" would become "since ever".
+// maxTime is the largest number of seconds, either way, that is taken for a time. The parser turns
+// larger ones into integers, which overflow: "not before the end of time" would become "since
+// ever".
 const maxTime = 1 << 53
 
 // A TokenConfig says which tokens are valid. There is either a Secret or a JWKS.
@@ -34,10 +36,12 @@ type TokenConfig struct {
 	Secret []byte // of HMAC tokens, at least MinSecret bytes
 	JWKS   string // where the public keys of signed tokens are: a file, or an https URL that is read again every hour
 
-	// Algorithm is the only one accepted, whatever a token says about itself. Empty means HS256 with a secret, RS256 with a JWKS.
+	// Algorithm is the only one accepted, whatever a token says about itself. Empty means HS256
+	// with a secret, RS256 with a JWKS.
 	Algorithm string
 
-	// AdminClaim is <claim>=<value>: whose token has that claim with that string value is an admin. Empty: every valid token is an admin's.
+	// AdminClaim is <claim>=<value>: whose token has that claim with that string value is an admin.
+	// Empty: every valid token is an admin's.
 	AdminClaim string
 
 	Issuer   string // what the token's iss has to be, if not empty
@@ -53,7 +57,8 @@ type Identity struct {
 	Admin bool
 }
 
-// An Authenticator tells who sends a request, by a JSON Web Token. It may be used from many goroutines at once.
+// An Authenticator tells who sends a request, by a JSON Web Token. It may be used from many
+// goroutines at once.
 type Authenticator struct {
 	parser     *jwt.Parser
 	keys       func(context.Context) jwt.Keyfunc
@@ -61,8 +66,8 @@ type Authenticator struct {
 	adminValue string
 }
 
-// NewAuthenticator returns an Authenticator. A JWKS is read at once, so it must be there and hold keys; from a URL it is read again from
-// time to time until ctx ends.
+// NewAuthenticator returns an Authenticator. A JWKS is read at once, so it must be there and hold
+// keys; from a URL it is read again from time to time until ctx ends.
 func NewAuthenticator(ctx context.Context, cfg TokenConfig) (*Authenticator, error) {
 	a := new(Authenticator)
 	if cfg.AdminClaim != "" {
@@ -157,7 +162,8 @@ func loadJWKS(ctx context.Context, cfg TokenConfig) (keyfunc.Keyfunc, error) {
 		Client:                    client,
 		HTTPTimeout:               jwksTimeout,
 		NoErrorReturnFirstHTTPReq: &tolerateFirst,
-		RateLimitWaitMax:          jwksTimeout, // a token with an unknown key ID has the set read again, at most every few minutes
+		// a token with an unknown key ID has the set read again, at most every few minutes
+		RateLimitWaitMax: jwksTimeout,
 		RefreshErrorHandlerFunc: func(u string) func(context.Context, error) {
 			return func(ctx context.Context, err error) {
 				log.WarnContext(ctx, "JWKS could not be read again, the keys known are kept", "url", u, "error", err)
@@ -176,8 +182,8 @@ func httpsOnly(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Authenticate returns for whom the request's only Authorization header speaks. Its errors say what is wrong with the token and never
-// quote it.
+// Authenticate returns for whom the request's only Authorization header speaks. Its errors say what
+// is wrong with the token and never quote it.
 func (a *Authenticator) Authenticate(r *http.Request) (Identity, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {

@@ -143,7 +143,8 @@ func TestWithoutAdminClaimEveryTokenIsAnAdmins(t *testing.T) {
 }
 
 func TestIssuerAndAudienceAreRequiredWhereConfigured(t *testing.T) {
-	auth, err := NewAuthenticator(t.Context(), TokenConfig{Secret: []byte(testSecret), Issuer: "https://id.example", Audience: "tuf"})
+	auth, err := NewAuthenticator(t.Context(),
+		TokenConfig{Secret: []byte(testSecret), Issuer: "https://id.example", Audience: "tuf"})
 	require.NoError(t, err)
 	for _, tc := range []struct {
 		name  string
@@ -231,23 +232,33 @@ func TestForgedTokens(t *testing.T) {
 		token string
 		valid bool
 	}{
-		{"signed by the key it names", raw(t, header{"alg": "RS256", "kid": "rsa"}, claims, by(jwt.SigningMethodRS256, rsaKey)), true},
+		{"signed by the key it names", raw(t, header{"alg": "RS256", "kid": "rsa"}, claims,
+			by(jwt.SigningMethodRS256, rsaKey)), true},
 		{"signed by some key", raw(t, header{"alg": "RS256"}, claims, by(jwt.SigningMethodRS256, rsaKey)), true},
-		{"signed by another key", raw(t, header{"alg": "RS256", "kid": "rsa"}, claims, by(jwt.SigningMethodRS256, otherKey)), false},
-		{"signed by an unknown key", raw(t, header{"alg": "RS256", "kid": "x"}, claims, by(jwt.SigningMethodRS256, rsaKey)), false},
-		{"key ID of a wrong type", raw(t, header{"alg": "RS256", "kid": 1}, claims, by(jwt.SigningMethodRS256, rsaKey)), false},
+		{"signed by another key", raw(t, header{"alg": "RS256", "kid": "rsa"}, claims, by(jwt.SigningMethodRS256, otherKey)),
+			false},
+		{"signed by an unknown key", raw(t, header{"alg": "RS256", "kid": "x"}, claims, by(jwt.SigningMethodRS256, rsaKey)),
+			false},
+		{"key ID of a wrong type", raw(t, header{"alg": "RS256", "kid": 1}, claims, by(jwt.SigningMethodRS256, rsaKey)),
+			false},
 		{"algorithm none", raw(t, header{"alg": "none", "kid": "rsa"}, claims, nothing), false},
 		{"algorithm None", raw(t, header{"alg": "None"}, claims, nothing), false},
 		{"no algorithm", raw(t, header{"kid": "rsa"}, claims, by(jwt.SigningMethodRS256, rsaKey)), false},
-		{"algorithm of a wrong type", raw(t, header{"alg": []string{"RS256"}}, claims, by(jwt.SigningMethodRS256, rsaKey)), false},
+		{"algorithm of a wrong type", raw(t, header{"alg": []string{"RS256"}}, claims, by(jwt.SigningMethodRS256, rsaKey)),
+			false},
 		{"no signature", raw(t, header{"alg": "RS256", "kid": "rsa"}, claims, nothing), false},
-		{"the public key as a secret", raw(t, header{"alg": "HS256", "kid": "rsa"}, claims, by(jwt.SigningMethodHS256, publicPEM)), false},
-		{"the public key's bytes as a secret", raw(t, header{"alg": "HS256", "kid": "rsa"}, claims, by(jwt.SigningMethodHS256, der)), false},
-		{"a shared secret of the set", raw(t, header{"alg": "HS256", "kid": "shared"}, claims, by(jwt.SigningMethodHS256, shared)), false},
+		{"the public key as a secret", raw(t, header{"alg": "HS256", "kid": "rsa"}, claims,
+			by(jwt.SigningMethodHS256, publicPEM)), false},
+		{"the public key's bytes as a secret", raw(t, header{"alg": "HS256", "kid": "rsa"}, claims,
+			by(jwt.SigningMethodHS256, der)), false},
+		{"a shared secret of the set", raw(t, header{"alg": "HS256", "kid": "shared"}, claims,
+			by(jwt.SigningMethodHS256, shared)), false},
 		{"a secret where a public key is due", raw(t, header{"alg": "RS256", "kid": "shared"}, claims,
 			by(jwt.SigningMethodHS256, shared)), false},
-		{"another algorithm of the key", raw(t, header{"alg": "RS512", "kid": "rsa"}, claims, by(jwt.SigningMethodRS512, rsaKey)), false},
-		{"another kind of key", raw(t, header{"alg": "ES256", "kid": "ec"}, claims, by(jwt.SigningMethodES256, ecKey)), false},
+		{"another algorithm of the key", raw(t, header{"alg": "RS512", "kid": "rsa"}, claims,
+			by(jwt.SigningMethodRS512, rsaKey)), false},
+		{"another kind of key", raw(t, header{"alg": "ES256", "kid": "ec"}, claims, by(jwt.SigningMethodES256, ecKey)),
+			false},
 		{"its own key in the header", raw(t, header{"alg": "RS256", "jwk": header{"kty": "oct", "k": "eA"}}, claims,
 			by(jwt.SigningMethodRS256, otherKey)), false},
 	} {
@@ -274,7 +285,8 @@ func TestForgedTokens(t *testing.T) {
 		require.ErrorIs(t, err, jwt.ErrTokenSignatureInvalid)
 	})
 	t.Run("another algorithm with a secret", func(t *testing.T) {
-		_, err := secretAuth(t).Authenticate(request(t, raw(t, header{"alg": "HS512"}, claims, by(jwt.SigningMethodHS512, shared))))
+		_, err := secretAuth(t).Authenticate(request(t,
+			raw(t, header{"alg": "HS512"}, claims, by(jwt.SigningMethodHS512, shared))))
 		require.ErrorIs(t, err, jwt.ErrTokenSignatureInvalid)
 	})
 }

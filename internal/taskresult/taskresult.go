@@ -1,4 +1,5 @@
-// Package taskresult is what became of a task as those who ask for it over HTTP are told, and those who read it from elsewhere.
+// Package taskresult is what became of a task as those who ask for it over HTTP are told, and those
+// who read it from elsewhere.
 package taskresult
 
 import (
@@ -42,7 +43,8 @@ func Of(task tasks.Task) *Result {
 		Task:       "force_online_metadata_update",
 		LastUpdate: Time(task.Updated),
 		Error:      task.Result.Error,
-		Details:    Details{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings, Attempt: task.Attempt},
+		Details: Details{UpdatedRoles: task.Result.Roles, Versions: task.Result.Versions, Warnings: task.Result.Warnings,
+			Attempt: task.Attempt},
 	}
 	switch task.State {
 	case tasks.StateFailure:

@@ -33,8 +33,8 @@ func (r *Repo) Targets(t testing.TB, role string, version int64) *metadata.Metad
 	return md
 }
 
-// Upload is what the holders of an offline role's keys do: they change its document, sign the next version and put it into the store. With it go
-// roles that it delegates to anew.
+// Upload is what the holders of an offline role's keys do: they change its document, sign the next
+// version and put it into the store. With it go roles that it delegates to anew.
 func (r *Repo) Upload(t testing.TB, role string, version int64, change func(*metadata.TargetsType)) {
 	t.Helper()
 	r.create(t, role, version, r.NextTargets(t, role, version, change))
@@ -59,7 +59,8 @@ func (r *Repo) NextTargets(t testing.TB, role string, version int64, change func
 	return sign(t, r, role, md)
 }
 
-// Rotate replaces the keys of a top-level role and publishes the next root, signed by the keys of the last and of this one.
+// Rotate replaces the keys of a top-level role and publishes the next root, signed by the keys of
+// the last and of this one.
 func (r *Repo) Rotate(t testing.TB, role string) {
 	t.Helper()
 	old := r.Keys[role]

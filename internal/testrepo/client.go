@@ -18,7 +18,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A Client is go-tuf's client, reading a store as if over HTTP. It keeps what it trusts from one refresh to the next.
+// A Client is go-tuf's client, reading a store as if over HTTP. It keeps what it trusts from one
+// refresh to the next.
 type Client struct {
 	config *config.UpdaterConfig
 	fetch  *fetcher
@@ -26,7 +27,8 @@ type Client struct {
 
 const baseURL = "https://repository.invalid/"
 
-// NewClient returns a client of an app that trusts nothing but a root. Without cache it forgets what it saw after each refresh.
+// NewClient returns a client of an app that trusts nothing but a root. Without cache it forgets
+// what it saw after each refresh.
 func NewClient(t testing.TB, store storage.Store, app string, root []byte, cache bool) *Client {
 	t.Helper()
 	cfg, err := config.New(baseURL, root)
@@ -68,7 +70,8 @@ func (c *Client) Target(path string) ([]byte, error) {
 	return data, err
 }
 
-// Versions refreshes and returns what the client now trusts: the versions of timestamp, snapshot, and all that the snapshot lists.
+// Versions refreshes and returns what the client now trusts: the versions of timestamp, snapshot,
+// and all that the snapshot lists.
 func (c *Client) Versions() (map[string]int64, error) {
 	u, err := c.refresh()
 	if err != nil {
@@ -106,7 +109,8 @@ func (f *fetcher) DownloadFile(rawURL string, maxLength int64, _ time.Duration) 
 		return nil, err
 	}
 	if int64(len(object.Data)) > maxLength {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s has %d bytes, limit %d", path, len(object.Data), maxLength)}
+		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s has %d bytes, limit %d", path, len(object.Data),
+			maxLength)}
 	}
 	return object.Data, nil
 }

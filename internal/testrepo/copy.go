@@ -9,7 +9,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Copy returns the repository as it is now, in a memory store of its own. Its keys are those of r; neither may be rotated afterwards.
+// Copy returns the repository as it is now, in a memory store of its own. Its keys are those of r;
+// neither may be rotated afterwards.
 func (r *Repo) Copy(t testing.TB) *Repo {
 	t.Helper()
 	store := storage.NewMemory()
@@ -24,7 +25,8 @@ func (r *Repo) Copy(t testing.TB) *Repo {
 	return &c
 }
 
-// Copy returns a client that trusts what c trusts now, and reads another store. c must have a cache.
+// Copy returns a client that trusts what c trusts now, and reads another store. c must have a
+// cache.
 func (c *Client) Copy(t testing.TB, store storage.Store) *Client {
 	t.Helper()
 	copied := NewClient(t, store, c.fetch.app, c.config.LocalTrustedRoot, true)

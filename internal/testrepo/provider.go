@@ -20,7 +20,8 @@ type Provider struct {
 	signatures atomic.Int64
 }
 
-// Provider returns a provider that holds the keys that the repository has at the time of each call, but not those of root and of the roles named.
+// Provider returns a provider that holds the keys that the repository has at the time of each call,
+// but not those of root and of the roles named.
 func (r *Repo) Provider(t testing.TB, offline ...string) *Provider {
 	p := &Provider{t: t, repo: r, offline: map[string]bool{"root": true}}
 	for _, role := range offline {
@@ -54,6 +55,7 @@ type countingSigner struct {
 
 func (s countingSigner) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
 	s.provider.signatures.Add(1)
-	// One for each message: sigstore's signer for RSA-PSS writes to memory of its own whenever it signs.
+	// One for each message: sigstore's signer for RSA-PSS writes to memory of its own whenever it
+	// signs.
 	return s.key.Signer(s.provider.t).SignMessage(message, opts...)
 }

@@ -1,5 +1,6 @@
-// Package testrepo builds TUF repositories for tests, and plays the client. Both are go-tuf's own: nothing of what this project signs with
-// is used here, so that tests compare it with something else.
+// Package testrepo builds TUF repositories for tests, and plays the client. Both are go-tuf's own:
+// nothing of what this project signs with is used here, so that tests compare it with something
+// else.
 package testrepo
 
 import (
@@ -16,7 +17,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Options say what a repository is like. The zero value: consistent snapshots, ed25519, thresholds of one, everything online, compact files.
+// Options say what a repository is like. The zero value: consistent snapshots, ed25519, thresholds
+// of one, everything online, compact files.
 type Options struct {
 	App          string // default acme/app
 	Inconsistent bool   // no consistent snapshots
@@ -34,7 +36,8 @@ type Options struct {
 	HashBins   int                  // bins-0 to bins-f delegated by hash prefixes, if not 0
 	Succinct   int                  // bit length of succinct bins "bin-…", if not 0
 	BinTarget  string               // path of a target file in the succinct bin that it belongs to
-	Listed     []string             // roles that the snapshot lists although nobody delegates to them and they have no file
+	// roles that the snapshot lists although nobody delegates to them and they have no file
+	Listed []string
 }
 
 // A Delegation is a delegated role and those that it delegates to.
@@ -158,7 +161,8 @@ func (r *Repo) buildTargets(t testing.TB, snapshot *metadata.Metadata[metadata.S
 }
 
 // delegate adds delegations to a targets document, and publishes the delegated roles.
-func (r *Repo) delegate(t testing.TB, from *metadata.TargetsType, snapshot *metadata.Metadata[metadata.SnapshotType], all []Delegation) {
+func (r *Repo) delegate(t testing.TB, from *metadata.TargetsType, snapshot *metadata.Metadata[metadata.SnapshotType],
+	all []Delegation) {
 	t.Helper()
 	for _, d := range all {
 		role := metadata.Targets(r.expires(d.Name))
@@ -194,7 +198,8 @@ func (r *Repo) Declare(t testing.TB, from *metadata.TargetsType, d Delegation) {
 	from.Delegations.Roles = append(from.Delegations.Roles, role)
 }
 
-func (r *Repo) buildSuccinct(t testing.TB, from *metadata.TargetsType, snapshot *metadata.Metadata[metadata.SnapshotType], bits int) {
+func (r *Repo) buildSuccinct(t testing.TB, from *metadata.TargetsType,
+	snapshot *metadata.Metadata[metadata.SnapshotType], bits int) {
 	t.Helper()
 	keys := r.newKeys(t, "bin")
 	succinct := &metadata.SuccinctRoles{Threshold: r.threshold("bin"), BitLength: bits, NamePrefix: "bin"}
@@ -230,7 +235,8 @@ func (r *Repo) publishTargets(t testing.TB, role string, md *metadata.Metadata[m
 	snapshot.Signed.Meta[role+".json"] = r.metaFile(1, data)
 }
 
-// AddTarget adds a target file to a targets document and puts it into the store. Its content is its path.
+// AddTarget adds a target file to a targets document and puts it into the store. Its content is its
+// path.
 func (r *Repo) AddTarget(t testing.TB, to *metadata.TargetsType, path string) {
 	t.Helper()
 	info, err := metadata.TargetFile().FromBytes(path, []byte(path), "sha256")
@@ -300,7 +306,8 @@ func (r *Repo) File(role string, version int64) string {
 	return fmt.Sprintf("%s/%d.%s.json", r.App, version, role)
 }
 
-// create writes a version for the first time: a file of its own, or, without consistent snapshots, over the last one.
+// create writes a version for the first time: a file of its own, or, without consistent snapshots,
+// over the last one.
 func (r *Repo) create(t testing.TB, role string, version int64, data []byte) {
 	t.Helper()
 	if r.options.Inconsistent && role != metadata.ROOT {

@@ -19,8 +19,9 @@ type span struct{ start, end int }
 func (s span) of(b []byte) []byte { return b[s.start:s.end] }
 func (s span) length() int        { return s.end - s.start }
 
-// A member is one name and value of a JSON object, as places in two texts: the source, and its canonical form. Offsets are relative to
-// the object's opening brace in either text, so they hold wherever the object moves.
+// A member is one name and value of a JSON object, as places in two texts: the source, and its
+// canonical form. Offsets are relative to the object's opening brace in either text, so they hold
+// wherever the object moves.
 type member struct {
 	srcName   span // with its quotes
 	srcValue  span
@@ -28,9 +29,10 @@ type member struct {
 	canonical span // of the value
 }
 
-// Canonicalization in one pass. As long as a text is canonical already, nothing is written: many tools write files so, and those may be
-// large. From where it is not, members of an object are written as they come; only an object whose names were not ascending is
-// rearranged afterwards. Well-known tools write them ascending, so this is rare.
+// Canonicalization in one pass. As long as a text is canonical already, nothing is written: many
+// tools write files so, and those may be large. From where it is not, members of an object are
+// written as they come; only an object whose names were not ascending is rearranged afterwards.
+// Well-known tools write them ascending, so this is rare.
 type canonicalizer struct {
 	src  []byte
 	pos  int
@@ -40,7 +42,8 @@ type canonicalizer struct {
 
 	spare []byte // for rearranging
 
-	// kept holds the members of the objects that matter for editing, ascending by name. It is indexed by level.
+	// kept holds the members of the objects that matter for editing, ascending by name. It is
+	// indexed by level.
 	kept [levelOther][]member
 }
 
@@ -65,10 +68,12 @@ func (l level) child(name []byte) level {
 	return levelOther
 }
 
-// canonicalize returns the canonical form (OLPC canonical JSON, specification 4.1) of a text that has to be one JSON object; of a whole
-// file (levelTop), whose own form is of no matter, that of the members, in the order in which they come. It refuses what could be read in
-// two ways or what canonical JSON has no form for: duplicate names, numbers that are no int64 (floating point among them) and negative
-// zero, invalid UTF-8 and lone surrogates, trailing bytes, and nesting beyond maxDepth.
+// canonicalize returns the canonical form (OLPC canonical JSON, specification 4.1) of a text that
+// has to be one JSON object; of a whole file (levelTop), whose own form is of no matter, that of
+// the members, in the order in which they come. It refuses what could be read in two ways or what
+// canonical JSON has no form for: duplicate names, numbers that are no int64 (floating point among
+// them) and negative zero, invalid UTF-8 and lone surrogates, trailing bytes, and nesting beyond
+// maxDepth.
 func canonicalize(src []byte, l level) (*canonicalizer, error) {
 	if !utf8.Valid(src) {
 		return nil, errors.New("invalid UTF-8")
@@ -252,8 +257,8 @@ func (c *canonicalizer) object(l level, depth int) error {
 	return nil
 }
 
-// split returns the members of an object whose canonical text goes from start to the end of text, without the braces. They have no places in the
-// source.
+// split returns the members of an object whose canonical text goes from start to the end of text,
+// without the braces. They have no places in the source.
 func split(text []byte, start int) (members []member) {
 	for pos := start; pos < len(text); {
 		if text[pos] == ',' {
@@ -269,8 +274,8 @@ func split(text []byte, start int) (members []member) {
 	return members
 }
 
-// rearrange sorts the members of an object whose canonical text begins at start and goes to the end of the output. Of a whole file
-// only the members count, so their texts stay where they are.
+// rearrange sorts the members of an object whose canonical text begins at start and goes to the end
+// of the output. Of a whole file only the members count, so their texts stay where they are.
 func (c *canonicalizer) rearrange(members []member, start int, l level) error {
 	text := c.text()
 	slices.SortFunc(members, func(a, b member) int { return compareNames(a.name.of(text), b.name.of(text)) })
@@ -310,8 +315,8 @@ func relative(members []member, src, out int) []member {
 	return members
 }
 
-// compareNames orders two canonical names by code point. Their escapes would come in the way: a quote sorts before a letter, its
-// backslash after a capital one.
+// compareNames orders two canonical names by code point. Their escapes would come in the way: a
+// quote sorts before a letter, its backslash after a capital one.
 func compareNames(a, b []byte) int {
 	if bytes.IndexByte(a, '\\') < 0 && bytes.IndexByte(b, '\\') < 0 {
 		// Without the closing quotes, which would sort above a space.

@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Delegations is what a targets document says of the roles it delegates to (specification 4.5, TAP 15).
+// Delegations is what a targets document says of the roles it delegates to (specification 4.5, TAP
+// 15).
 type Delegations struct {
 	roles    []*Role // in order of priority
 	byName   map[string]*Role
@@ -25,8 +26,8 @@ type succinct struct {
 	bitLength int
 }
 
-// ParseDelegations reads the delegations of a targets document, whose target files have to be well-formed too. One without delegations has
-// empty ones.
+// ParseDelegations reads the delegations of a targets document, whose target files have to be
+// well-formed too. One without delegations has empty ones.
 func ParseDelegations(d *Document) (*Delegations, error) {
 	if err := checkTargets(d.field("targets")); err != nil {
 		return nil, fmt.Errorf("signed.targets%w", err)
@@ -134,14 +135,16 @@ func parseSuccinct(object value, keys map[string]*Key) (*succinct, error) {
 	return &succinct{role, int(bits)}, nil
 }
 
-// checkDelegatedName returns an error unless name can be a delegated role's: it becomes part of file names and URLs, so it has to be a path
-// of plain segments without control characters, and it must not be taken for a top-level role.
+// checkDelegatedName returns an error unless name can be a delegated role's: it becomes part of
+// file names and URLs, so it has to be a path of plain segments without control characters, and it
+// must not be taken for a top-level role.
 func checkDelegatedName(name string) error {
 	switch name {
 	case Root, Targets, Snapshot, Timestamp:
 		return fmt.Errorf("%q is a top-level role", name)
 	}
-	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name,
+		func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
 		return fmt.Errorf("%q holds a control character or a backslash", name)
 	}
 	for segment := range strings.SplitSeq(name, "/") {
@@ -165,7 +168,8 @@ func (ds *Delegations) Role(name string) *Role {
 	return &role
 }
 
-// has reports whether name is one of the bins: the prefix, "-", and its number in as many lower-case hex digits as the last one needs.
+// has reports whether name is one of the bins: the prefix, "-", and its number in as many
+// lower-case hex digits as the last one needs.
 func (s *succinct) has(name string) bool {
 	number, ok := strings.CutPrefix(name, s.role.Name+"-")
 	if !ok || len(number) != s.digits() || strings.ToLower(number) != number {
@@ -179,13 +183,14 @@ func (s *succinct) count() uint64 { return 1 << s.bitLength }
 
 func (s *succinct) digits() int { return (s.bitLength + 3) / 4 }
 
-// IsBin reports whether the delegated role of that name is a bin: one of those that target files are spread over by their hashes, by
-// hash prefixes or as succinct roles.
+// IsBin reports whether the delegated role of that name is a bin: one of those that target files
+// are spread over by their hashes, by hash prefixes or as succinct roles.
 func (ds *Delegations) IsBin(name string) bool {
 	return ds.bins[name] || ds.succinct != nil && ds.succinct.has(name)
 }
 
-// Succinct returns the role that succinct bins have in common, whose name is their prefix; nil if there are none.
+// Succinct returns the role that succinct bins have in common, whose name is their prefix; nil if
+// there are none.
 func (ds *Delegations) Succinct() *Role {
 	if ds.succinct == nil {
 		return nil
@@ -193,7 +198,8 @@ func (ds *Delegations) Succinct() *Role {
 	return ds.succinct.role
 }
 
-// Declared returns the roles as they are declared, succinct bins as the one that they have in common.
+// Declared returns the roles as they are declared, succinct bins as the one that they have in
+// common.
 func (ds *Delegations) Declared() iter.Seq[*Role] {
 	if ds.succinct != nil {
 		return slices.Values([]*Role{ds.succinct.role})

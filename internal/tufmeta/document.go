@@ -30,9 +30,10 @@ type Document struct {
 	sigs    map[string][]byte // by key ID, without the empty ones
 }
 
-// Parse reads a document in any layout. It keeps raw, which must not change afterwards. What it checks is the form: JSON without
-// ambiguities (see canonicalize), signatures with unique key IDs, and of the signed object its type, specification version (1.x), version,
-// expiry, and that what its type requires is there.
+// Parse reads a document in any layout. It keeps raw, which must not change afterwards. What it
+// checks is the form: JSON without ambiguities (see canonicalize), signatures with unique key IDs,
+// and of the signed object its type, specification version (1.x), version, expiry, and that what
+// its type requires is there.
 func Parse(raw []byte) (*Document, error) {
 	c, err := canonicalize(raw, levelTop)
 	if err != nil {
@@ -187,7 +188,8 @@ func (d *Document) Size() int64 {
 	return int64(size)
 }
 
-// Type returns the document's type, which is a top-level role's name; delegated roles have type targets.
+// Type returns the document's type, which is a top-level role's name; delegated roles have type
+// targets.
 func (d *Document) Type() string { return d.kind }
 
 // Version returns the document's version, from 1 to MaxVersion.
@@ -201,12 +203,13 @@ func (d *Document) Repeats(other *Document) bool {
 	return slices.EqualFunc(d.fields, other.fields, func(a, b member) bool {
 		name := string(a.name.of(d.canonical))
 		return name == string(b.name.of(other.canonical)) &&
-			(name == `"version"` || name == `"expires"` || bytes.Equal(a.canonical.of(d.canonical), b.canonical.of(other.canonical)))
+			(name == `"version"` || name == `"expires"` ||
+				bytes.Equal(a.canonical.of(d.canonical), b.canonical.of(other.canonical)))
 	})
 }
 
-// ExpiryPeriod returns how long documents of this role are to be valid, by the field x-tuf-on-ci-expiry-period of the signed object, which
-// counts days; 0 if there is none.
+// ExpiryPeriod returns how long documents of this role are to be valid, by the field
+// x-tuf-on-ci-expiry-period of the signed object, which counts days; 0 if there is none.
 func (d *Document) ExpiryPeriod() time.Duration { return expiryPeriod(d.field(expiryPeriodField)) }
 
 const expiryPeriodField = "x-tuf-on-ci-expiry-period"
@@ -214,7 +217,8 @@ const expiryPeriodField = "x-tuf-on-ci-expiry-period"
 // maxExpiryDays keeps what a repository asks for within time.Duration; a hundred years are enough.
 const maxExpiryDays = 36525
 
-// expiryPeriod reads a field that is somebody else's extension: a value that makes no sense counts as none.
+// expiryPeriod reads a field that is somebody else's extension: a value that makes no sense counts
+// as none.
 func expiryPeriod(v value) time.Duration {
 	days, err := v.integer()
 	if err != nil || days < 1 || days > maxExpiryDays {
@@ -322,7 +326,8 @@ func (d *Document) Listed(role string) (FileInfo, bool) {
 // Len returns how many files a timestamp or snapshot lists.
 func (d *Document) Len() int { return len(d.meta) }
 
-// ListedRoles returns the names of the roles that a timestamp or snapshot lists, with their versions, in canonical order.
+// ListedRoles returns the names of the roles that a timestamp or snapshot lists, with their
+// versions, in canonical order.
 func (d *Document) ListedRoles() iter.Seq2[string, int64] {
 	return func(yield func(string, int64) bool) {
 		for i := range d.meta {

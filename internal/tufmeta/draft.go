@@ -25,8 +25,9 @@ type Change struct {
 	Pin     map[string]bool      // those of them of which length and hash are to be listed even if they were not before
 }
 
-// Next drafts the document that follows v. A file that v lists already keeps the form of its entry: length and hashes are given where they
-// were, and unknown fields stay. A new file is listed in the way that targets.json is. What is listed never leaves.
+// Next drafts the document that follows v. A file that v lists already keeps the form of its entry:
+// length and hashes are given where they were, and unknown fields stay. A new file is listed in the
+// way that targets.json is. What is listed never leaves.
 func (v *Verified) Next(c Change) (*Draft, error) {
 	if c.Version <= v.version || c.Version > MaxVersion {
 		return nil, fmt.Errorf("version %d cannot follow %d", c.Version, v.version)
@@ -46,7 +47,8 @@ func (v *Verified) Next(c Change) (*Draft, error) {
 	return d, nil
 }
 
-// An editor gathers changes of a document's signed object, in the text as it was read and in the canonical form.
+// An editor gathers changes of a document's signed object, in the text as it was read and in the
+// canonical form.
 type editor struct {
 	doc            *Document
 	raw, canonical []edit // as many
@@ -58,10 +60,12 @@ func (e *editor) set(name string, text []byte) {
 	e.replace(0, 0, m, text, text)
 }
 
-// replace puts texts in the place of a member's value. The offsets are those of the object that the member is in.
+// replace puts texts in the place of a member's value. The offsets are those of the object that the
+// member is in.
 func (e *editor) replace(raw, canonical int, m member, text, canonicalText []byte) {
 	e.raw = append(e.raw, edit{span{raw + m.srcValue.start, raw + m.srcValue.end}, text})
-	e.canonical = append(e.canonical, edit{span{canonical + m.canonical.start, canonical + m.canonical.end}, canonicalText})
+	e.canonical = append(e.canonical, edit{span{canonical + m.canonical.start, canonical + m.canonical.end},
+		canonicalText})
 }
 
 // list makes the entry of a role's file in meta say what d is.
@@ -81,7 +85,8 @@ func (e *editor) list(role string, d *Document, pin bool) error {
 	return nil
 }
 
-// insert adds an entry that has its canonical place before the i-th, in the layout of the entry for targets, which every snapshot has.
+// insert adds an entry that has its canonical place before the i-th, in the layout of the entry for
+// targets, which every snapshot has.
 func (e *editor) insert(role string, d *Document, pin bool, i int, raw []byte, rawStart int, canonicalMeta span) error {
 	t, ok := e.doc.find(Targets)
 	if !ok {
@@ -124,7 +129,8 @@ func leading(text []byte, end int) []byte {
 	return bytes.Clone(before[len(bytes.TrimRight(before, " \t\r\n")):])
 }
 
-// plainEntry reports whether an entry has no fields but those of the specification, so that it can serve as a model for others.
+// plainEntry reports whether an entry has no fields but those of the specification, so that it can
+// serve as a model for others.
 func plainEntry(entry []byte) bool {
 	c, err := canonicalize(entry, levelObject)
 	if err != nil {

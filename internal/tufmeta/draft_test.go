@@ -34,7 +34,10 @@ func newOnline(t testing.TB) *online {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	o := &online{private: private, testKey: testKey{
-		"a", declare("ed25519", "ed25519", hex.EncodeToString(public)), func(m []byte) []byte { return ed25519.Sign(private, m) },
+		"a", declare("ed25519", "ed25519", hex.EncodeToString(public)), func(m []byte) []byte {
+			return ed25519.Sign(private,
+				m)
+		},
 	}}
 	root, err := tufmeta.ParseRoot(parse(t, signed(t, rootOf(1, 1, o.testKey), o.testKey)))
 	require.NoError(t, err)
@@ -42,7 +45,8 @@ func newOnline(t testing.TB) *online {
 	return o
 }
 
-// document signs the text of a signed object, and puts it into a file of that layout. SIGS stands for the signatures.
+// document signs the text of a signed object, and puts it into a file of that layout. SIGS stands
+// for the signatures.
 func (o *online) document(t testing.TB, role, layout, body string) *tufmeta.Verified {
 	t.Helper()
 	canonical, err := cjson.EncodeCanonical(json.RawMessage(body))
@@ -56,7 +60,8 @@ func (o *online) document(t testing.TB, role, layout, body string) *tufmeta.Veri
 
 const plainLayout = `{"signatures":[SIGS],"signed":BODY}`
 
-// next signs the successor and requires that what was signed is what the field's library makes of the file.
+// next signs the successor and requires that what was signed is what the field's library makes of
+// the file.
 func (o *online) next(t testing.TB, v *tufmeta.Verified, c tufmeta.Change) *tufmeta.Verified {
 	t.Helper()
 	draft, err := v.Next(c)
@@ -135,28 +140,34 @@ func TestFilesAreListedInTheFormThatTheyHad(t *testing.T) {
 		`{"x":[1],"version":1,"a":2}`: `{"x":[1],"version":9,"a":2}`,
 	} {
 		v := o.document(t, "snapshot", plainLayout, snapshotBody(`"targets.json":`+entry))
-		next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires, List: map[string]*tufmeta.Document{"targets": file.Document}})
+		next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires,
+			List: map[string]*tufmeta.Document{"targets": file.Document}})
 		assert.Equal(t, want, meta(t, next)["targets.json"])
 	}
-	v := o.document(t, "snapshot", plainLayout, snapshotBody(`"targets.json":{"hashes":{"sha512":"00","sha256":"00"},"version":1}`))
-	next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires, List: map[string]*tufmeta.Document{"targets": file.Document}})
+	v := o.document(t, "snapshot", plainLayout,
+		snapshotBody(`"targets.json":{"hashes":{"sha512":"00","sha256":"00"},"version":1}`))
+	next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires,
+		List: map[string]*tufmeta.Document{"targets": file.Document}})
 	info, ok := next.Listed("targets")
 	require.True(t, ok)
 	assert.Len(t, info.Hashes, 2)
 	require.NoError(t, info.Check(file.Document))
 
 	v = o.document(t, "snapshot", plainLayout, snapshotBody(`"targets.json":{"hashes":{"md5":"00"},"version":1}`))
-	_, err := v.Next(tufmeta.Change{Version: 2, Expires: expires, List: map[string]*tufmeta.Document{"targets": file.Document}})
+	_, err := v.Next(tufmeta.Change{Version: 2, Expires: expires,
+		List: map[string]*tufmeta.Document{"targets": file.Document}})
 	require.ErrorContains(t, err, `unsupported hash algorithm "md5"`)
 }
 
-// TUF specification 4.4: length and hashes are optional, but what has to be told from another file of that version needs them.
+// TUF specification 4.4: length and hashes are optional, but what has to be told from another file
+// of that version needs them.
 func TestLengthAndHashAreListedOnDemand(t *testing.T) {
 	o := newOnline(t)
 	file := o.document(t, "targets", plainLayout,
 		`{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0","targets":{},"version":9}`)
 	for _, entry := range []string{
-		`"targets.json":{"version":1}`, `"targets.json":{ "length" : 3 ,"version":1}`, `"targets.json":{"hashes":{"sha512":"00"},"version":1}`,
+		`"targets.json":{"version":1}`, `"targets.json":{ "length" : 3 ,"version":1}`,
+		`"targets.json":{"hashes":{"sha512":"00"},"version":1}`,
 		`"targets.json":{"x":1,"version":1}`, "\"targets.json\": {\n  \"version\": 1\n }",
 	} {
 		v := o.document(t, "snapshot", plainLayout, snapshotBody(entry))
@@ -201,7 +212,8 @@ func TestNewFilesAreListedWhereTheyBelong(t *testing.T) {
 			assert.EqualValues(t, 3, info.Version, "what is not listed anew stays")
 		}
 		if strings.Contains(body, "\n") {
-			assert.Contains(t, string(next.Bytes()), "\n  \"zz.json\" : {\n   \"version\": 9\n  }", "in the layout of the others")
+			assert.Contains(t, string(next.Bytes()), "\n  \"zz.json\" : {\n   \"version\": 9\n  }",
+				"in the layout of the others")
 		}
 		o.next(t, next, tufmeta.Change{Version: 3, Expires: expires})
 	}
@@ -211,11 +223,13 @@ func TestNewFilesAreListedWhereTheyBelong(t *testing.T) {
 func TestTheLengthIsListedWhereClientsNeedIt(t *testing.T) {
 	o := newOnline(t)
 	for size, listed := range map[int]bool{4_000_000: false, 5_100_000: true} {
-		body := `{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0","targets":{},"version":9,"x":"` + strings.Repeat("x", size) + `"}`
+		body := `{"_type":"targets","expires":"2030-01-01T00:00:00Z","spec_version":"1.0","targets":{},"version":9,"x":"` +
+			strings.Repeat("x", size) + `"}`
 		file := o.document(t, "targets", plainLayout, body)
 		for _, entry := range []string{`{"version":1}`, `{ "x": 1, "version": 1, "a": 1 }`} {
 			v := o.document(t, "snapshot", plainLayout, snapshotBody(`"targets.json":`+entry))
-			next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires, List: map[string]*tufmeta.Document{"targets": file.Document}})
+			next := o.next(t, v, tufmeta.Change{Version: 2, Expires: expires,
+				List: map[string]*tufmeta.Document{"targets": file.Document}})
 			info, _ := next.Listed("targets")
 			if listed {
 				assert.EqualValues(t, len(file.Bytes()), info.Length)
@@ -235,7 +249,8 @@ func TestVersionsGrow(t *testing.T) {
 	}
 	next := o.next(t, v, tufmeta.Change{Version: tufmeta.MaxVersion, Expires: expires})
 	assert.True(t, next.Repeats(v.Document))
-	for _, other := range []string{snapshotBody(`"targets.json":{"version":2}`), snapshotBody(`"a.json":{"version":1},"targets.json":{"version":1}`)} {
+	for _, other := range []string{snapshotBody(`"targets.json":{"version":2}`),
+		snapshotBody(`"a.json":{"version":1},"targets.json":{"version":1}`)} {
 		assert.False(t, next.Repeats(o.document(t, "snapshot", plainLayout, other).Document))
 	}
 }
@@ -274,12 +289,14 @@ func TestWhatASignerReturnsIsChecked(t *testing.T) {
 		want   string
 		signs  int
 	}{
-		"another public key":     {&liar{public: other.private.Public()}, "another public key than is declared", 0},
-		"no public key":          {&liar{}, "another public key than is declared", 0},
-		"another key's":          {&liar{public: own, answer: others}, "signature is not the key's", 1},
-		"of something else":      {&liar{public: own, answer: elsewhere}, "signature is not the key's", 1},
-		"nothing":                {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, nil }}, "signature is not the key's", 1},
-		"an error, with a cause": {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, io.ErrClosedPipe }}, io.ErrClosedPipe.Error(), 1},
+		"another public key": {&liar{public: other.private.Public()}, "another public key than is declared", 0},
+		"no public key":      {&liar{}, "another public key than is declared", 0},
+		"another key's":      {&liar{public: own, answer: others}, "signature is not the key's", 1},
+		"of something else":  {&liar{public: own, answer: elsewhere}, "signature is not the key's", 1},
+		"nothing": {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, nil }},
+			"signature is not the key's", 1},
+		"an error, with a cause": {&liar{public: own, answer: func([]byte) ([]byte, error) { return nil, io.ErrClosedPipe }},
+			io.ErrClosedPipe.Error(), 1},
 	} {
 		draft, err := v.Next(tufmeta.Change{Version: 2, Expires: expires})
 		require.NoError(t, err)

@@ -1,7 +1,8 @@
 package tufmeta
 
-// A file is the text of a draft that is being signed. The signed object has its place in a buffer from the start, since it may be large;
-// what lies around it, the signatures above all, is written when these are there.
+// A file is the text of a draft that is being signed. The signed object has its place in a buffer
+// from the start, since it may be large; what lies around it, the signatures above all, is written
+// when these are there.
 type file struct {
 	base   *Document
 	layout layout // of the signatures
@@ -9,7 +10,8 @@ type file struct {
 	signed span // in buffer
 }
 
-// file writes a draft's signed object, and leaves room for what is around it with signatures by these keys.
+// file writes a draft's signed object, and leaves room for what is around it with signatures by
+// these keys.
 func (d *Draft) file(keys []*Key) *file {
 	base := d.base.Document
 	f := &file{base: base, layout: layoutOf(base.signatures.of(base.raw))}

@@ -10,7 +10,8 @@ import (
 	"strconv"
 )
 
-// digest computes a hash by the name it has in TUF (specification 4.4), in lower-case hex. These two are what clients know.
+// digest computes a hash by the name it has in TUF (specification 4.4), in lower-case hex. These
+// two are what clients know.
 func digest(algorithm string, file []byte) (string, error) {
 	switch algorithm {
 	case "sha256":
@@ -23,7 +24,8 @@ func digest(algorithm string, file []byte) (string, error) {
 	return "", fmt.Errorf("unsupported hash algorithm %q", algorithm)
 }
 
-// Check returns an error unless d is the file that is listed: its version, and its length and hashes where those are given.
+// Check returns an error unless d is the file that is listed: its version, and its length and
+// hashes where those are given.
 func (info FileInfo) Check(d *Document) error {
 	if d.version != info.Version {
 		return fmt.Errorf("has version %d where %d is listed", d.version, info.Version)
@@ -49,9 +51,10 @@ const (
 	maxUnlistedTargets  = 5_000_000
 )
 
-// relist returns the entry (in any layout) changed so that it lists d: its version, and the length and those hashes that it had before.
-// The length is added if clients would not fetch the file without, and with pin both length and a SHA-256 are. The second result is the new
-// entry's canonical form.
+// relist returns the entry (in any layout) changed so that it lists d: its version, and the length
+// and those hashes that it had before. The length is added if clients would not fetch the file
+// without, and with pin both length and a SHA-256 are. The second result is the new entry's
+// canonical form.
 func relist(entry []byte, d *Document, pin bool) (text, canonical []byte, err error) {
 	c, err := canonicalize(entry, levelObject)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A reading is what the canonical form of a text depends on and encoding/json, which the field's library uses, does not tell.
+// A reading is what the canonical form of a text depends on and encoding/json, which the field's
+// library uses, does not tell.
 type reading struct {
 	object       bool // the text is an object
 	duplicate    bool // some object has a name twice
@@ -64,7 +65,8 @@ func hasLoneSurrogate(text []byte) bool {
 	return surrogate.Match(surrogatePair.ReplaceAll(text, []byte("-")))
 }
 
-// ambiguity says why a text that the field's library has a canonical form for has none here; "" if it has to have the same one.
+// ambiguity says why a text that the field's library has a canonical form for has none here; "" if
+// it has to have the same one.
 func ambiguity(t testing.TB, text []byte) string {
 	t.Helper()
 	switch r := read(t, text); {
@@ -84,7 +86,8 @@ func ambiguity(t testing.TB, text []byte) string {
 	return ""
 }
 
-// Either both refuse a text, or both give the same bytes, but for the ambiguities, which only we refuse, and always.
+// Either both refuse a text, or both give the same bytes, but for the ambiguities, which only we
+// refuse, and always.
 func FuzzCanonical(f *testing.F) {
 	for _, data := range fixtures(f) {
 		f.Add(data)
@@ -92,7 +95,8 @@ func FuzzCanonical(f *testing.F) {
 	for _, seed := range []string{
 		`{"b":"\u00fc\ud83d\ude00","a":[1,{"z":null,"y":-1}]}`,
 		` { "\"" : "\\\/\b\f\n\r\t" , "!" : [ true , false , { } , [ ] ] } `,
-		`{"n":[0,9223372036854775807,-9223372036854775808,9007199254740993]}`, `{"n":9223372036854775808}`, `{"n":1.0}`, `{"n":1e3}`, `{"n":-0}`,
+		`{"n":[0,9223372036854775807,-9223372036854775808,9007199254740993]}`, `{"n":9223372036854775808}`, `{"n":1.0}`,
+		`{"n":1e3}`, `{"n":-0}`,
 		`{"a":1,"\u0061":2}`, `{"b":1,"a":1,"b":2}`,
 		`{"a":"\ud800"}`, `{"a":"\ud800\u0041"}`, `{"a":"\\ud800"}`,
 		`{"a\"":1,"ab":2,"a b":3,"a!":4,"a":5,"\\":6,"]":7}`, "{\"a\":\"\xff\"}", `{"a":1}{}`, `[1]`, "\ufeff{}",

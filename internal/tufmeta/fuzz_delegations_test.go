@@ -8,7 +8,8 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// Delegations are the same roles here and to go-tuf, in the same order, with the same keys; whatever is not has a reason.
+// Delegations are the same roles here and to go-tuf, in the same order, with the same keys;
+// whatever is not has a reason.
 func FuzzDelegations(f *testing.F) {
 	names := newKeyring(f).names(f)
 	var file struct {

@@ -29,11 +29,13 @@ func onlyWeVerify(k *metadata.Key) string {
 	return ""
 }
 
-// onlyTheyVerify says why we do not verify by a key that go-tuf verifies by; "" if we have no reason not to.
+// onlyTheyVerify says why we do not verify by a key that go-tuf verifies by; "" if we have no
+// reason not to.
 func onlyTheyVerify(k *metadata.Key, public any) string {
 	schemes := map[string][]string{
 		"ed25519": {"ed25519"}, "rsa": {"rsassa-pss-sha256"},
-		"ecdsa": {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}, "ecdsa-sha2-nistp256": {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"},
+		"ecdsa": {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}, "ecdsa-sha2-nistp256": {"ecdsa-sha2-nistp256",
+			"ecdsa-sha2-nistp384"},
 	}
 	if !slices.Contains(schemes[k.Type], k.Scheme) {
 		return "the scheme is not one of the keytype's: go-tuf goes by the keytype, other clients refuse the key"

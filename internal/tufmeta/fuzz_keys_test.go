@@ -23,13 +23,16 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// A keyring is the private keys of a fuzz target, whose inputs name the public ones $0, $1, …, in hex $0x, $1x, …
+// A keyring is the private keys of a fuzz target, whose inputs name the public ones $0, $1, …, in
+// hex $0x, $1x, …
 type keyring []crypto.Signer
 
-// newKeyring has two Ed25519 keys, $0 and $1, then P-256, P-384, P-521, RSA of 2048 and of 1024 bits.
+// newKeyring has two Ed25519 keys, $0 and $1, then P-256, P-384, P-521, RSA of 2048 and of 1024
+// bits.
 func newKeyring(t testing.TB) keyring {
 	t.Helper()
-	keys := keyring{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))}
+	keys := keyring{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)),
+		ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))}
 	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()} {
 		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		require.NoError(t, err)
@@ -60,7 +63,8 @@ func (keys keyring) names(t testing.TB) *strings.Replacer {
 			raw, err = public.Bytes()
 			require.NoError(t, err)
 		}
-		pairs = append(pairs, fmt.Sprintf("$%dx", i), hex.EncodeToString(raw), fmt.Sprintf("$%d", i), strings.Trim(string(text), `"`))
+		pairs = append(pairs, fmt.Sprintf("$%dx", i), hex.EncodeToString(raw), fmt.Sprintf("$%d", i),
+			strings.Trim(string(text), `"`))
 	}
 	return strings.NewReplacer(pairs...)
 }

@@ -8,10 +8,14 @@ import (
 
 // Values that are no good in many places. Mutations put them in the place of what was there.
 var oddValues = []string{
-	`null`, `true`, `false`, `0`, `1`, `2`, `-1`, `9007199254740991`, `9007199254740992`, `9223372036854775808`, `1.5`, `1e400`,
-	`""`, `"a"`, `"b"`, `"0"`, `"00"`, `"AB"`, `"a/b"`, `"../a"`, `"root"`, `"timestamp"`, `"snapshot"`, `"targets"`, `"1"`, `"1.0.31"`, `"2.0"`,
-	`"2030-01-01T00:00:00Z"`, `"2030-01-01T00:00:00.000Z"`, `"2030-01-01T01:00:00+01:00"`, `"2030-01-01T0:00:00Z"`, `"2030-01-01T00:00:00,5Z"`,
-	`"0000-01-01T00:00:00Z"`, `"ed25519"`, `"ecdsa"`, `"rsa"`, `"ecdsa-sha2-nistp384"`, `"$0"`, `"$0x"`, `"$1x"`, `"$2"`, `"$2x"`, `"$3"`, `"$4"`,
+	`null`, `true`, `false`, `0`, `1`, `2`, `-1`, `9007199254740991`, `9007199254740992`, `9223372036854775808`, `1.5`,
+	`1e400`,
+	`""`, `"a"`, `"b"`, `"0"`, `"00"`, `"AB"`, `"a/b"`, `"../a"`, `"root"`, `"timestamp"`, `"snapshot"`, `"targets"`,
+	`"1"`, `"1.0.31"`, `"2.0"`,
+	`"2030-01-01T00:00:00Z"`, `"2030-01-01T00:00:00.000Z"`, `"2030-01-01T01:00:00+01:00"`, `"2030-01-01T0:00:00Z"`,
+	`"2030-01-01T00:00:00,5Z"`,
+	`"0000-01-01T00:00:00Z"`, `"ed25519"`, `"ecdsa"`, `"rsa"`, `"ecdsa-sha2-nistp384"`, `"$0"`, `"$0x"`, `"$1x"`, `"$2"`,
+	`"$2x"`, `"$3"`, `"$4"`,
 	`"$5"`, `"$6"`, `[]`, `[null]`, `[""]`, `["a"]`, `["a","a"]`, `["b","c"]`, `{}`,
 }
 
@@ -34,7 +38,8 @@ func places(v any) (all []place) {
 	switch v := v.(type) {
 	case map[string]any:
 		for _, name := range slices.Sorted(maps.Keys(v)) {
-			all = append(all, place{func() any { return v[name] }, func(value any) { v[name] = value }, func() { delete(v, name) }})
+			all = append(all, place{func() any { return v[name] }, func(value any) { v[name] = value },
+				func() { delete(v, name) }})
 			all = append(all, places(v[name])...)
 		}
 	case []any:
@@ -46,8 +51,9 @@ func places(v any) (all []place) {
 	return all
 }
 
-// mutate changes the values of a JSON text as edits say, three bytes to each, since the bytes that a fuzzer changes in a text seldom make
-// another text that is valid. Without edits the text stays as it is.
+// mutate changes the values of a JSON text as edits say, three bytes to each, since the bytes that
+// a fuzzer changes in a text seldom make another text that is valid. Without edits the text stays
+// as it is.
 func mutate(text, edits []byte) []byte {
 	v := decode(text)
 	for ; len(edits) >= 3; edits = edits[3:] {

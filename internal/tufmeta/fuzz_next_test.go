@@ -32,7 +32,8 @@ func readFile(t *testing.T, text []byte) fuzzFile {
 	return fuzzFile{object, signed, meta}
 }
 
-// requireListed requires that an entry lists d, in the form that the entry before it had; before is nil for a new one.
+// requireListed requires that an entry lists d, in the form that the entry before it had; before is
+// nil for a new one.
 func requireListed(t *testing.T, before, after any, d *Document) {
 	t.Helper()
 	entry, ok := after.(map[string]any)
@@ -71,7 +72,8 @@ func requireListed(t *testing.T, before, after any, d *Document) {
 func FuzzNext(f *testing.F) {
 	keys := newKeyring(f)
 	names := keys.names(f)
-	rootText := []byte(`{"signatures":[],"signed":` + names.Replace(fuzzRoot([]string{fuzzEd25519}, fuzzRoles("a", 1))) + `}`)
+	rootText := []byte(`{"signatures":[],"signed":` + names.Replace(fuzzRoot([]string{fuzzEd25519}, fuzzRoles("a", 1))) +
+		`}`)
 	theirRoot, err := readForeign(rootText)
 	require.NoError(f, err)
 	root, err := Parse(rootText)
@@ -132,7 +134,8 @@ func FuzzNext(f *testing.F) {
 			return
 		}
 		if err != nil {
-			require.ErrorContains(t, err, "unsupported hash algorithm", "nothing else about a document that was read keeps it from being followed")
+			require.ErrorContains(t, err, "unsupported hash algorithm",
+				"nothing else about a document that was read keeps it from being followed")
 			return
 		}
 		next, err := draft.Sign(t.Context(), role, []Signer{signer})

@@ -55,19 +55,22 @@ func readForeign(data []byte) (f foreign, err error) {
 		case Timestamp:
 			m, err := new(metadata.Metadata[metadata.TimestampType]).FromBytes(data)
 			if err == nil {
-				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, meta: m.Signed.Meta, document: m, signed: m.Signed}
+				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, meta: m.Signed.Meta, document: m,
+					signed: m.Signed}
 			}
 			return err
 		case Snapshot:
 			m, err := new(metadata.Metadata[metadata.SnapshotType]).FromBytes(data)
 			if err == nil {
-				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, meta: m.Signed.Meta, document: m, signed: m.Signed}
+				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, meta: m.Signed.Meta, document: m,
+					signed: m.Signed}
 			}
 			return err
 		case Targets:
 			m, err := new(metadata.Metadata[metadata.TargetsType]).FromBytes(data)
 			if err == nil {
-				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, delegations: m.Signed.Delegations, document: m, signed: m.Signed}
+				f = foreign{version: m.Signed.Version, expires: m.Signed.Expires, delegations: m.Signed.Delegations, document: m,
+					signed: m.Signed}
 			}
 			return err
 		}
@@ -83,20 +86,25 @@ func (f foreign) verifies(role string, d foreign) error {
 
 // fieldNames are the names that go-tuf looks for.
 var fieldNames = []string{
-	"signatures", "keyid", "sig", "signed", "_type", "spec_version", "version", "expires", "consistent_snapshot", "keys", "roles", "meta",
-	"targets", "delegations", "succinct_roles", "keytype", "scheme", "keyval", "public", "keyids", "threshold", "length", "hashes", "custom",
+	"signatures", "keyid", "sig", "signed", "_type", "spec_version", "version", "expires", "consistent_snapshot", "keys",
+	"roles", "meta",
+	"targets", "delegations", "succinct_roles", "keytype", "scheme", "keyval", "public", "keyids", "threshold", "length",
+	"hashes", "custom",
 	"name", "terminating", "paths", "path_hash_prefixes", "bit_length", "name_prefix",
 }
 
-// hasOddCase reports whether a member's name is one of fieldNames but for its case. go-tuf takes such a member for the real one, and the
-// later one of two; no other client does, nor do we.
+// hasOddCase reports whether a member's name is one of fieldNames but for its case. go-tuf takes
+// such a member for the real one, and the later one of two; no other client does, nor do we.
 func hasOddCase(text []byte) bool {
 	var look func(v any) bool
 	look = func(v any) bool {
 		switch v := v.(type) {
 		case map[string]any:
 			for name, value := range v {
-				odd := slices.ContainsFunc(fieldNames, func(known string) bool { return name != known && strings.EqualFold(name, known) })
+				odd := slices.ContainsFunc(fieldNames, func(known string) bool {
+					return name != known &&
+						strings.EqualFold(name, known)
+				})
 				if odd || look(value) {
 					return true
 				}
@@ -109,7 +117,8 @@ func hasOddCase(text []byte) bool {
 	return look(decode(text))
 }
 
-// decode returns a JSON text as encoding/json has it, with numbers as they are written; nil if it is none.
+// decode returns a JSON text as encoding/json has it, with numbers as they are written; nil if it
+// is none.
 func decode(text []byte) any {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -154,7 +163,8 @@ func onlyWeRead(data []byte) string {
 		}
 	}
 	for name, role := range file.Signed.Roles {
-		if !slices.Contains([]string{Root, Timestamp, Snapshot, Targets}, name) && json.Unmarshal(role, new(metadata.Role)) != nil {
+		if !slices.Contains([]string{Root, Timestamp, Snapshot, Targets}, name) &&
+			json.Unmarshal(role, new(metadata.Role)) != nil {
 			return "root has another role, which is not read"
 		}
 	}
@@ -166,8 +176,9 @@ func onlyWeRead(data []byte) string {
 	return ""
 }
 
-// rewrites reports whether go-tuf's clients verify something else than the text that was signed, since they write down what they understood
-// of it, in one of the ways that are known. If that differs in any other way, the error says where.
+// rewrites reports whether go-tuf's clients verify something else than the text that was signed,
+// since they write down what they understood of it, in one of the ways that are known. If that
+// differs in any other way, the error says where.
 func rewrites(d *Document, f foreign) (bool, error) {
 	text, err := json.Marshal(f.signed)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readAll reads all of a document that is ever read: what go-tuf reads at once takes two steps here.
+// readAll reads all of a document that is ever read: what go-tuf reads at once takes two steps
+// here.
 func readAll(data []byte) (*Document, error) {
 	d, err := Parse(data)
 	if err != nil {
@@ -34,21 +35,29 @@ var onlyTheyRead = []struct {
 	why  string
 }{
 	{regexp.MustCompile(`duplicate member|negative zero|invalid UTF-8|lone surrogate|nested more than`), "see ambiguity"},
-	{regexp.MustCompile(`floating point number|number out of range`), "there is no canonical form, so nobody signed it; go-tuf sees that later"},
+	{regexp.MustCompile(`floating point number|number out of range`),
+		"there is no canonical form, so nobody signed it; go-tuf sees that later"},
 	{regexp.MustCompile(`: missing`), "go-tuf takes what is missing for empty"},
 	{regexp.MustCompile(`: not (an object|an array|a string|an integer|true or false)`), "go-tuf takes null for empty"},
-	{regexp.MustCompile(`spec_version: "([^1"].*|1[^.].*|)" is not 1\.x`), "clients are to look at it (5.3 and others); go-tuf does not"},
-	{regexp.MustCompile(`version: (0|-\d+|\d{16,}) is not between 1 and`), "versions begin at 1; clients in JavaScript count to 2^53-1"},
-	{regexp.MustCompile(`bit_length: (0|-\d+|3[3-9]|[4-9]\d|\d{3,}) is not between 1 and`), "bins have 1 to 32 bits (TAP 15)"},
+	{regexp.MustCompile(`spec_version: "([^1"].*|1[^.].*|)" is not 1\.x`),
+		"clients are to look at it (5.3 and others); go-tuf does not"},
+	{regexp.MustCompile(`version: (0|-\d+|\d{16,}) is not between 1 and`),
+		"versions begin at 1; clients in JavaScript count to 2^53-1"},
+	{regexp.MustCompile(`bit_length: (0|-\d+|3[3-9]|[4-9]\d|\d{3,}) is not between 1 and`),
+		"bins have 1 to 32 bits (TAP 15)"},
 	{regexp.MustCompile(`length: (0|-\d+) is not positive`), "no file that is listed is empty"},
-	{regexp.MustCompile(`lists (0|[2-9]|\d{2,}) files, not just snapshot|does not list`), "timestamps list the snapshot alone, snapshots the targets"},
+	{regexp.MustCompile(`lists (0|[2-9]|\d{2,}) files, not just snapshot|does not list`),
+		"timestamps list the snapshot alone, snapshots the targets"},
 	{regexp.MustCompile(`is not among the keys`), "a role's keys are declared; go-tuf verifies nothing by that role"},
 	{regexp.MustCompile(`is there twice`), "key IDs of a role, and names of delegated roles, are unique"},
-	{regexp.MustCompile(`threshold: (0|-\d+) is less than 1`), "thresholds are positive; go-tuf verifies nothing by that role"},
+	{regexp.MustCompile(`threshold: (0|-\d+) is less than 1`),
+		"thresholds are positive; go-tuf verifies nothing by that role"},
 	{regexp.MustCompile(`threshold: \d+, of \d+ keys`), "nobody can sign for a role that asks for more keys than it has"},
 	{regexp.MustCompile(`both roles and succinct_roles`), "there is one or the other (TAP 15)"},
-	{regexp.MustCompile(`"(root|targets|snapshot|timestamp)" is a top-level role`), "its file would be taken for that of the top-level role"},
-	{regexp.MustCompile(`has the segment "(\.|\.\.|)"|control character or a backslash`), "names become file names and URLs"},
+	{regexp.MustCompile(`"(root|targets|snapshot|timestamp)" is a top-level role`),
+		"its file would be taken for that of the top-level role"},
+	{regexp.MustCompile(`has the segment "(\.|\.\.|)"|control character or a backslash`),
+		"names become file names and URLs"},
 }
 
 func refusal(err error) string {

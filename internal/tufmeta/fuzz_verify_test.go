@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fuzzRoot is the signed part of a root whose roles have these keys, by ID from "a" on, and thresholds.
+// fuzzRoot is the signed part of a root whose roles have these keys, by ID from "a" on, and
+// thresholds.
 func fuzzRoot(keys []string, roles string) string {
 	var declared []string
 	for i, key := range keys {
@@ -38,12 +39,14 @@ const (
 func fuzzRoles(ids string, threshold int) string {
 	var roles []string
 	for _, role := range []string{Timestamp, Snapshot, Targets} {
-		roles = append(roles, fmt.Sprintf(`%q:{"keyids":["%s"],"threshold":%d}`, role, strings.Join(strings.Split(ids, ""), `","`), threshold))
+		roles = append(roles, fmt.Sprintf(`%q:{"keyids":["%s"],"threshold":%d}`, role,
+			strings.Join(strings.Split(ids, ""), `","`), threshold))
 	}
 	return strings.Join(roles, ",")
 }
 
-// signText makes a file of the text of a signed object. Signers come in pairs: how to sign, see keyring.sign, and the key ID, "a" for 0.
+// signText makes a file of the text of a signed object. Signers come in pairs: how to sign, see
+// keyring.sign, and the key ID, "a" for 0.
 func (keys keyring) signText(t *testing.T, signed string, signers []byte) ([]byte, bool) {
 	t.Helper()
 	canonical, err := oracle(signed)
@@ -52,12 +55,14 @@ func (keys keyring) signText(t *testing.T, signed string, signers []byte) ([]byt
 	}
 	var sigs []string
 	for i := 0; i+1 < len(signers) && i < 16; i += 2 {
-		sigs = append(sigs, fmt.Sprintf(`{"keyid":"%c","sig":"%x"}`, 'a'+signers[i+1]%8, keys.sign(t, signers[i], []byte(canonical))))
+		sigs = append(sigs, fmt.Sprintf(`{"keyid":"%c","sig":"%x"}`, 'a'+signers[i+1]%8,
+			keys.sign(t, signers[i], []byte(canonical))))
 	}
 	return []byte(`{"signatures":[` + strings.Join(sigs, ",") + `],"signed":` + signed + `}`), true
 }
 
-// What we take for signed, go-tuf takes for signed by the same root, and the other way round, but for differences that have a reason.
+// What we take for signed, go-tuf takes for signed by the same root, and the other way round, but
+// for differences that have a reason.
 func FuzzVerify(f *testing.F) {
 	keys := newKeyring(f)
 	names := keys.names(f)
@@ -126,8 +131,9 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// requireForeignVerifies requires that go-tuf takes for signed what we do, unless it signs its own rewriting of the document, or cannot read
-// one of the role's keys, which makes it refuse all that the role signs.
+// requireForeignVerifies requires that go-tuf takes for signed what we do, unless it signs its own
+// rewriting of the document, or cannot read one of the role's keys, which makes it refuse all that
+// the role signs.
 func requireForeignVerifies(t *testing.T, root foreign, role string, d *Document, f foreign) {
 	t.Helper()
 	refuses := root.verifies(role, f)

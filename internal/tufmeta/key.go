@@ -21,7 +21,8 @@ import (
 
 // A Key is a public key as root or a delegating role declares it (specification 4.2.2).
 type Key struct {
-	// ID is the declared key ID. It is the name that counts, whatever the hash of the key object is.
+	// ID is the declared key ID. It is the name that counts, whatever the hash of the key object
+	// is.
 	ID string
 	// Declared is the key object, with what no library models in its UnrecognizedFields.
 	Declared *metadata.Key
@@ -38,8 +39,9 @@ const (
 	maxRSABits = 16384 // verifying takes time that grows with the square
 )
 
-// parseKey reads a key object. A key of an unknown kind, or a malformed one, is a Key that verifies nothing: roles may have other keys,
-// and a repository's root may have keys that are none of our business.
+// parseKey reads a key object. A key of an unknown kind, or a malformed one, is a Key that verifies
+// nothing: roles may have other keys, and a repository's root may have keys that are none of our
+// business.
 func parseKey(id string, object value) (*Key, error) {
 	k := &Key{ID: id, object: object, Declared: new(metadata.Key)}
 	fields, err := object.fields("keytype", "scheme", "keyval")
@@ -110,7 +112,8 @@ func parsePublic(keytype, scheme, text string) (crypto.PublicKey, crypto.Hash, e
 		return public, crypto.SHA256, err
 	case keytype == "ecdsa" || keytype == "ecdsa-sha2-nistp256" || keytype == "ecdsa-sha2-nistp384":
 		public, err := parseECDSA(text)
-		// The scheme decides the hash, the key its curve: go-tuf declares P-384 keys with the scheme of P-256 and verifies them so.
+		// The scheme decides the hash, the key its curve: go-tuf declares P-384 keys with the
+		// scheme of P-256 and verifies them so.
 		switch scheme {
 		case "ecdsa-sha2-nistp256":
 			return public, crypto.SHA256, err
@@ -135,7 +138,8 @@ func parseEd25519(text string) (crypto.PublicKey, error) {
 	return ed25519.PublicKey(public), nil
 }
 
-// parseECDSA reads PEM, or the hex of an uncompressed point, which is how Sigstore's first roots have it.
+// parseECDSA reads PEM, or the hex of an uncompressed point, which is how Sigstore's first roots
+// have it.
 func parseECDSA(text string) (crypto.PublicKey, error) {
 	point, err := hex.DecodeString(text)
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"encoding/hex"
 )
 
-// A layout is how a document writes its signatures: texts around them, and a model of one, which has just the two members.
+// A layout is how a document writes its signatures: texts around them, and a model of one, which
+// has just the two members.
 type layout struct {
 	before, after []byte // white space before each, and before the closing bracket
 	element       []byte

@@ -10,13 +10,15 @@ import (
 	"unicode"
 )
 
-// A Role is who signs a document, and how many of them are needed, as root or a delegating targets role says.
+// A Role is who signs a document, and how many of them are needed, as root or a delegating targets
+// role says.
 type Role struct {
 	Name      string
 	Keys      []*Key // in the order of the key IDs, each once
 	Threshold int    // at least 1, at most the number of keys
 
-	// ExpiryPeriod is how long documents of this role are to be valid, by the role's field x-tuf-on-ci-expiry-period; 0 without it.
+	// ExpiryPeriod is how long documents of this role are to be valid, by the role's field
+	// x-tuf-on-ci-expiry-period; 0 without it.
 	ExpiryPeriod time.Duration
 
 	kind        string // the type of the role's documents
@@ -94,8 +96,9 @@ func (r *Role) print() string {
 	return fmt.Sprint(r.Threshold, keys)
 }
 
-// Shares reports whether two roles have a public key in common, under whatever key IDs: what that key has signed for one of them, it may be
-// said to have signed for the other, since a document does not name its role.
+// Shares reports whether two roles have a public key in common, under whatever key IDs: what that
+// key has signed for one of them, it may be said to have signed for the other, since a document
+// does not name its role.
 func (r *Role) Shares(other *Role) bool {
 	for _, k := range r.Keys {
 		if k.err == nil && slices.ContainsFunc(other.Keys, func(o *Key) bool { return o.err == nil && o.id == k.id }) {
@@ -105,7 +108,8 @@ func (r *Role) Shares(other *Role) bool {
 	return false
 }
 
-// Verified is a document that carries a threshold of signatures by a role's keys. Only [Role.Verify] and [Draft.Sign] make one.
+// Verified is a document that carries a threshold of signatures by a role's keys. Only
+// [Role.Verify] and [Draft.Sign] make one.
 type Verified struct {
 	*Document
 	role *Role
@@ -117,8 +121,9 @@ func (v *Verified) Role() *Role { return v.role }
 // ErrThreshold says that too few of a role's keys have signed.
 var ErrThreshold = errors.New("too few valid signatures")
 
-// Verify checks that d is of the role's type and signed by a threshold of its keys (specification 5.2). A public key that is declared
-// under two key IDs counts once. Expiry is not looked at. The error wraps ErrThreshold if signatures are missing.
+// Verify checks that d is of the role's type and signed by a threshold of its keys (specification
+// 5.2). A public key that is declared under two key IDs counts once. Expiry is not looked at. The
+// error wraps ErrThreshold if signatures are missing.
 func (r *Role) Verify(d *Document) (*Verified, error) {
 	if d.kind != r.kind {
 		return nil, fmt.Errorf("has type %q, not %q", d.kind, r.kind)
@@ -143,7 +148,8 @@ type RootDocument struct {
 	Roles      map[string]*Role
 }
 
-// ParseRoot reads what a root document says. A root is trusted once both its own root role and the one of the version before verify it.
+// ParseRoot reads what a root document says. A root is trusted once both its own root role and the
+// one of the version before verify it.
 func ParseRoot(d *Document) (*RootDocument, error) {
 	if d.kind != Root {
 		return nil, fmt.Errorf("has type %q, not %q", d.kind, Root)
@@ -174,7 +180,8 @@ func ParseRoot(d *Document) (*RootDocument, error) {
 	return r, nil
 }
 
-// Follow checks that d is the root after r: one version later, and signed by the thresholds of both (specification 5.3).
+// Follow checks that d is the root after r: one version later, and signed by the thresholds of both
+// (specification 5.3).
 func (r *RootDocument) Follow(d *Document) (*RootDocument, error) {
 	if d.version != r.version+1 {
 		return nil, fmt.Errorf("has version %d, not %d", d.version, r.version+1)

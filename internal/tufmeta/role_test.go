@@ -223,7 +223,8 @@ func TestDocumentsWithoutSenseAreRefusedWithTheirPlace(t *testing.T) {
 	key := edKey(t, "a")
 	good := rootOf(1, 1, key)
 	timestamp := func(meta any) object {
-		return object{"_type": "timestamp", "spec_version": "1.0", "version": 1, "expires": "2040-01-01T00:00:00Z", "meta": meta}
+		return object{"_type": "timestamp", "spec_version": "1.0", "version": 1, "expires": "2040-01-01T00:00:00Z",
+			"meta": meta}
 	}
 	change := func(body object, name string, value any) object {
 		changed := object{}
@@ -236,36 +237,44 @@ func TestDocumentsWithoutSenseAreRefusedWithTheirPlace(t *testing.T) {
 		return changed
 	}
 	for want, body := range map[string]object{
-		"signed._type: missing":                             change(good, "_type", "none"),
-		`signed._type: unknown type "mirrors"`:              change(good, "_type", "mirrors"),
-		"signed.spec_version: missing":                      change(good, "spec_version", "none"),
-		`signed.spec_version: "2.0" is not 1.x`:             change(good, "spec_version", "2.0"),
-		"signed.version: missing":                           change(good, "version", "none"),
-		"signed.version: 0 is not between":                  change(good, "version", 0),
-		"signed.version: -1 is not between":                 change(good, "version", -1),
-		"signed.version: 9007199254740992 is not between":   change(good, "version", 1<<53),
-		"signed.version: not an integer":                    change(good, "version", "1"),
-		"signed.expires: missing":                           change(good, "expires", "none"),
-		"signed.expires: parsing time":                      change(good, "expires", "tomorrow"),
-		"signed.expires: not a string":                      change(good, "expires", nil),
-		"signed.keys: not an object":                        change(good, "keys", nil),
-		"signed.keys: missing":                              change(good, "keys", "none"),
-		"signed.roles: not an object":                       change(good, "roles", []any{}),
-		"signed.roles.root: missing":                        change(good, "roles", object{}),
-		"signed.consistent_snapshot: not true":              change(good, "consistent_snapshot", 1),
-		"signed.roles.root: keyids: missing":                change(good, "roles", object{"root": object{"threshold": 1}}),
-		"signed.roles.root: threshold: 0 is less":           change(good, "roles", object{"root": object{"threshold": 0, "keyids": []string{"a"}}}),
-		"signed.roles.root: threshold: 2, of 1":             change(good, "roles", object{"root": object{"threshold": 2, "keyids": []string{"a"}}}),
-		`signed.roles.root: keyids: "b" is not among`:       change(good, "roles", object{"root": object{"threshold": 1, "keyids": []string{"b"}}}),
-		`signed.roles.root: keyids: "a" is there twice`:     change(good, "roles", object{"root": object{"threshold": 1, "keyids": []string{"a", "a"}}}),
-		"signed.meta: missing, or not an object":            timestamp(nil),
-		"signed.meta: lists 2 files":                        timestamp(object{"snapshot.json": object{"version": 1}, "x.json": object{"version": 1}}),
-		"signed.meta: does not list snapshot.json":          timestamp(object{"x.json": object{"version": 1}}),
-		"signed.meta.snapshot.json: version: missing":       timestamp(object{"snapshot.json": object{}}),
-		"signed.meta.snapshot.json: not an object":          timestamp(object{"snapshot.json": nil}),
-		"signed.meta.snapshot.json: length: -1 is not":      timestamp(object{"snapshot.json": object{"version": 1, "length": -1}}),
-		"signed.meta.snapshot.json: hashes: not an object":  timestamp(object{"snapshot.json": object{"version": 1, "hashes": []any{}}}),
-		"signed.meta.snapshot.json: hashes.sha256: not a s": timestamp(object{"snapshot.json": object{"version": 1, "hashes": object{"sha256": 1}}}),
+		"signed._type: missing":                           change(good, "_type", "none"),
+		`signed._type: unknown type "mirrors"`:            change(good, "_type", "mirrors"),
+		"signed.spec_version: missing":                    change(good, "spec_version", "none"),
+		`signed.spec_version: "2.0" is not 1.x`:           change(good, "spec_version", "2.0"),
+		"signed.version: missing":                         change(good, "version", "none"),
+		"signed.version: 0 is not between":                change(good, "version", 0),
+		"signed.version: -1 is not between":               change(good, "version", -1),
+		"signed.version: 9007199254740992 is not between": change(good, "version", 1<<53),
+		"signed.version: not an integer":                  change(good, "version", "1"),
+		"signed.expires: missing":                         change(good, "expires", "none"),
+		"signed.expires: parsing time":                    change(good, "expires", "tomorrow"),
+		"signed.expires: not a string":                    change(good, "expires", nil),
+		"signed.keys: not an object":                      change(good, "keys", nil),
+		"signed.keys: missing":                            change(good, "keys", "none"),
+		"signed.roles: not an object":                     change(good, "roles", []any{}),
+		"signed.roles.root: missing":                      change(good, "roles", object{}),
+		"signed.consistent_snapshot: not true":            change(good, "consistent_snapshot", 1),
+		"signed.roles.root: keyids: missing":              change(good, "roles", object{"root": object{"threshold": 1}}),
+		"signed.roles.root: threshold: 0 is less": change(good, "roles",
+			object{"root": object{"threshold": 0, "keyids": []string{"a"}}}),
+		"signed.roles.root: threshold: 2, of 1": change(good, "roles",
+			object{"root": object{"threshold": 2, "keyids": []string{"a"}}}),
+		`signed.roles.root: keyids: "b" is not among`: change(good, "roles",
+			object{"root": object{"threshold": 1, "keyids": []string{"b"}}}),
+		`signed.roles.root: keyids: "a" is there twice`: change(good, "roles",
+			object{"root": object{"threshold": 1, "keyids": []string{"a", "a"}}}),
+		"signed.meta: missing, or not an object": timestamp(nil),
+		"signed.meta: lists 2 files": timestamp(object{"snapshot.json": object{"version": 1},
+			"x.json": object{"version": 1}}),
+		"signed.meta: does not list snapshot.json":    timestamp(object{"x.json": object{"version": 1}}),
+		"signed.meta.snapshot.json: version: missing": timestamp(object{"snapshot.json": object{}}),
+		"signed.meta.snapshot.json: not an object":    timestamp(object{"snapshot.json": nil}),
+		"signed.meta.snapshot.json: length: -1 is not": timestamp(object{"snapshot.json": object{"version": 1,
+			"length": -1}}),
+		"signed.meta.snapshot.json: hashes: not an object": timestamp(object{"snapshot.json": object{"version": 1,
+			"hashes": []any{}}}),
+		"signed.meta.snapshot.json: hashes.sha256: not a s": timestamp(object{"snapshot.json": object{"version": 1,
+			"hashes": object{"sha256": 1}}}),
 	} {
 		d, err := tufmeta.Parse(signed(t, body, key))
 		if err == nil {
@@ -315,7 +324,8 @@ func TestDelegations(t *testing.T) {
 	}
 	assert.Equal(t, []string{"b", "a/c", "a b"}, names, "the order is the priority")
 
-	for _, name := range []string{"", ".", "..", "../x", "a/../b", "a//b", "/a", "a/", "a\\b", "a\nb", "root", "targets", "snapshot", "timestamp"} {
+	for _, name := range []string{"", ".", "..", "../x", "a/../b", "a//b", "/a", "a/", "a\\b", "a\nb", "root", "targets",
+		"snapshot", "timestamp"} {
 		_, err := parseDelegations([]object{role(name)}, nil)
 		assert.Error(t, err, "%q", name)
 	}
@@ -325,7 +335,8 @@ func TestDelegations(t *testing.T) {
 	require.ErrorContains(t, err, "control character")
 
 	for _, bits := range []int{1, 4, 5, 8, 9, 32} {
-		ds, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits, "name_prefix": "bin"})
+		ds, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits,
+			"name_prefix": "bin"})
 		require.NoError(t, err)
 		last := fmt.Sprintf("bin-%x", uint64(1)<<bits-1)
 		require.NotNil(t, ds.Role(last), last)
@@ -336,10 +347,12 @@ func TestDelegations(t *testing.T) {
 		assert.Equal(t, uint64(1)<<bits, ds.Len())
 	}
 	for _, bits := range []int{0, -1, 33} {
-		_, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits, "name_prefix": "bin"})
+		_, err := parseDelegations(nil, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": bits,
+			"name_prefix": "bin"})
 		require.ErrorContains(t, err, "bit_length")
 	}
-	_, err = parseDelegations([]object{role("a")}, object{"keyids": []string{"a"}, "threshold": 1, "bit_length": 4, "name_prefix": "bin"})
+	_, err = parseDelegations([]object{role("a")},
+		object{"keyids": []string{"a"}, "threshold": 1, "bit_length": 4, "name_prefix": "bin"})
 	require.ErrorContains(t, err, "both")
 }
 

@@ -38,7 +38,8 @@ func (s Signer) sign(ctx context.Context, message []byte) ([]byte, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
-	sig, err := s.SignMessage(bytes.NewBuffer(message), options.WithContext(ctx)) // a Buffer, so that a signer need not copy it
+	// a Buffer, so that a signer need not copy it
+	sig, err := s.SignMessage(bytes.NewBuffer(message), options.WithContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("key %s: signing: %w", s.Key.ID, err)
 	}
@@ -48,7 +49,8 @@ func (s Signer) sign(ctx context.Context, message []byte) ([]byte, error) {
 	return sig, nil
 }
 
-// begin calls f in a goroutine, and returns what waits for its result, or until ctx ends: signers may be remote, and need not heed a context.
+// begin calls f in a goroutine, and returns what waits for its result, or until ctx ends: signers
+// may be remote, and need not heed a context.
 func begin[T any](ctx context.Context, f func() (T, error)) (wait func() (T, error)) {
 	type result struct {
 		value T
@@ -76,9 +78,11 @@ func begin[T any](ctx context.Context, f func() (T, error)) (wait func() (T, err
 	}
 }
 
-// Sign signs a draft with the keys of role, all at once. Each signer's public key is compared with the declared one before it signs, and its
-// signature is verified afterwards; meanwhile, what the file says is read, to be sure that it is what is signed. The result carries just these
-// signatures; ErrThreshold if they are too few, before anything is signed. The signatures are laid out as those that they replace.
+// Sign signs a draft with the keys of role, all at once. Each signer's public key is compared with
+// the declared one before it signs, and its signature is verified afterwards; meanwhile, what the
+// file says is read, to be sure that it is what is signed. The result carries just these
+// signatures; ErrThreshold if they are too few, before anything is signed. The signatures are laid
+// out as those that they replace.
 func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verified, error) {
 	if role.kind != d.base.kind {
 		return nil, fmt.Errorf("role %s signs documents of type %s, not %s", role.Name, role.kind, d.base.kind)
@@ -119,7 +123,8 @@ func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verifi
 	return &Verified{signed, role}, nil
 }
 
-// reread reads the signed object of a file, whose canonical form has to be message. Of the result, what is around that object is missing.
+// reread reads the signed object of a file, whose canonical form has to be message. Of the result,
+// what is around that object is missing.
 func reread(text, message []byte) (*Document, error) {
 	c, err := canonicalize(text, levelSigned)
 	if err != nil {

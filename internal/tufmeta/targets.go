@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// checkTargets checks that clients can read the target files of a document (specification 4.5). There may be very many, so it goes over them once
-// and allocates nothing.
+// checkTargets checks that clients can read the target files of a document (specification 4.5).
+// There may be very many, so it goes over them once and allocates nothing.
 func checkTargets(targets value) error {
 	if len(targets) == 0 {
 		return fmt.Errorf(": %w", errMissing)

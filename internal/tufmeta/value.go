@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// A value is one JSON value in canonical form. Its methods rely on that: they split, and never need to check.
+// A value is one JSON value in canonical form. Its methods rely on that: they split, and never need
+// to check.
 type value []byte
 
 // quote gives the canonical form of a string.
@@ -151,7 +152,8 @@ func (v value) elements() (iter.Seq[value], error) {
 	}, nil
 }
 
-// fields returns those members of an object that are named, in that order; nil for one that is missing.
+// fields returns those members of an object that are named, in that order; nil for one that is
+// missing.
 func (v value) fields(names ...string) ([]value, error) {
 	members, err := v.members()
 	if err != nil {

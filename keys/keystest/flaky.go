@@ -33,13 +33,15 @@ type Call struct {
 
 // A Fault is what happens to a call. The zero Fault lets it pass.
 type Fault struct {
-	Err     error            // the call fails with this
-	Hang    bool             // the call lasts until its context ends; with a signer's methods that is the one of options.WithContext
+	Err error // the call fails with this
+	// the call lasts until its context ends; with a signer's methods that is the one of
+	// options.WithContext
+	Hang    bool
 	Instead signature.Signer // answers in place of the right one
 }
 
-// Flaky is a Provider that passes calls on to another one, unless it is told to fail, and remembers them, with those of the signers that
-// it returned. All may be called from many goroutines at once.
+// Flaky is a Provider that passes calls on to another one, unless it is told to fail, and remembers
+// them, with those of the signers that it returned. All may be called from many goroutines at once.
 type Flaky struct {
 	provider keys.Provider
 	fault    func(Call) Fault
@@ -50,8 +52,8 @@ type Flaky struct {
 
 var _ keys.Provider = (*Flaky)(nil)
 
-// NewFlaky returns a Flaky that passes calls on to p. fault is asked before each, perhaps by many goroutines at once, and may block to hold
-// the call back; nil lets all pass.
+// NewFlaky returns a Flaky that passes calls on to p. fault is asked before each, perhaps by many
+// goroutines at once, and may block to hold the call back; nil lets all pass.
 func NewFlaky(p keys.Provider, fault func(Call) Fault) *Flaky {
 	if fault == nil {
 		fault = func(Call) Fault { return Fault{} }

@@ -37,7 +37,8 @@ func Kinds() []Kind {
 		{"ECDSA P-256", metadata.KeySchemeECDSA_SHA2_P256, onCurve(elliptic.P256())},
 		{"ECDSA P-384", metadata.KeySchemeECDSA_SHA2_P384, onCurve(elliptic.P384())},
 		{"ECDSA P-384 declared as P-256", metadata.KeySchemeECDSA_SHA2_P256, onCurve(elliptic.P384())}, // what go-tuf does
-		{"RSA", metadata.KeySchemeRSASSA_PSS_SHA256, func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
+		{"RSA", metadata.KeySchemeRSASSA_PSS_SHA256,
+			func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
 	}
 }
 
@@ -82,7 +83,8 @@ func (k Key) Signer(t testing.TB) signature.Signer {
 	return s
 }
 
-// Verify returns nil if sig is the key's signature over message by its scheme. It uses nothing but the standard library.
+// Verify returns nil if sig is the key's signature over message by its scheme. It uses nothing but
+// the standard library.
 func (k Key) Verify(message, sig []byte) error {
 	hash, digest := crypto.SHA256, sha256.Sum256(message)
 	sum := digest[:]

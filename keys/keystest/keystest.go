@@ -1,4 +1,5 @@
-// Package keystest holds [Run], the suite that every keys.Provider passes, and [Flaky], a provider that fails on purpose.
+// Package keystest holds [Run], the suite that every keys.Provider passes, and [Flaky], a provider
+// that fails on purpose.
 package keystest
 
 import (
@@ -7,8 +8,8 @@ import (
 	"github.com/tufonline/tufonline/keys"
 )
 
-// A Backend makes a provider that holds the keys given, and no other, for one test. It skips the test where it cannot hold keys of that
-// scheme. What has to be closed is closed by t.Cleanup.
+// A Backend makes a provider that holds the keys given, and no other, for one test. It skips the
+// test where it cannot hold keys of that scheme. What has to be closed is closed by t.Cleanup.
 type Backend func(t testing.TB, held ...Key) keys.Provider
 
 // Run checks a provider against what package keys promises. It is joined in a few lines:

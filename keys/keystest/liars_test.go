@@ -92,7 +92,8 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}, "a key signs as declared: ECDSA P-256",
 		},
 		{
-			"shows one key and signs with another", signing(func(_ context.Context, _ Key, s signature.Signer) (signature.Signer, error) {
+			"shows one key and signs with another", signing(func(_ context.Context, _ Key, s signature.Signer) (signature.Signer,
+				error) {
 				private, err := ecdsaP256().make()
 				if err != nil {
 					return nil, err
@@ -194,7 +195,8 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}, "a context that has ended does not make a key unknown",
 		},
 		{
-			"signs within the call only", signing(func(ctx context.Context, _ Key, s signature.Signer) (signature.Signer, error) {
+			"signs within the call only", signing(func(ctx context.Context, _ Key, s signature.Signer) (signature.Signer,
+				error) {
 				return signWith{s, func(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
 					if ctx.Err() != nil {
 						return nil, ctx.Err()
@@ -215,7 +217,8 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}), "a key signs as declared: Ed25519",
 		},
 		{
-			"keeps the message in a place of its own", signing(func(_ context.Context, _ Key, s signature.Signer) (signature.Signer, error) {
+			"keeps the message in a place of its own", signing(func(_ context.Context, _ Key,
+				s signature.Signer) (signature.Signer, error) {
 				var mu sync.Mutex
 				var last []byte
 				return signWith{s, func(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
@@ -234,12 +237,14 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}), "all may sign at once: Ed25519",
 		},
 		{
-			"signs as sigstore does by default", signing(func(_ context.Context, k Key, _ signature.Signer) (signature.Signer, error) {
+			"signs as sigstore does by default", signing(func(_ context.Context, k Key, _ signature.Signer) (signature.Signer,
+				error) {
 				return signature.LoadSigner(k.Private, crypto.SHA256) // PKCS #1 v1.5 with an RSA key
 			}), "a key signs as declared: RSA",
 		},
 		{
-			"hashes with SHA-256 whatever the scheme", signing(func(_ context.Context, k Key, _ signature.Signer) (signature.Signer, error) {
+			"hashes with SHA-256 whatever the scheme", signing(func(_ context.Context, k Key,
+				_ signature.Signer) (signature.Signer, error) {
 				return signature.LoadSigner(k.Private, crypto.SHA256)
 			}), "a key signs as declared: ECDSA P-384",
 		},
@@ -365,7 +370,8 @@ func TestFlakyRemembersCallsInOrder(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.SignMessage(strings.NewReader("x"))
 	require.NoError(t, err)
-	assert.Equal(t, []Call{{Signer, k.Request(), 1}, {PublicKey, k.Request(), 2}, {SignMessage, k.Request(), 3}}, f.Calls())
+	assert.Equal(t, []Call{{Signer, k.Request(), 1}, {PublicKey, k.Request(), 2}, {SignMessage, k.Request(), 3}},
+		f.Calls())
 }
 
 func TestGoTUFVerifiesEveryKind(t *testing.T) {

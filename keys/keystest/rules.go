@@ -111,14 +111,17 @@ func hostile(t testing.TB, backend Backend) {
 		assert.Nil(t, s, "app %q, key %q", app, id)
 	}
 	for _, id := range []string{
-		"", ".", "..", "/", k.ID + "/", "./" + k.ID, "/" + k.ID, "../desktop/" + k.ID, "x/../" + k.ID, "../../" + k.ID, k.ID + "/.",
+		"", ".", "..", "/", k.ID + "/", "./" + k.ID, "/" + k.ID, "../desktop/" + k.ID, "x/../" + k.ID, "../../" + k.ID, k.ID +
+			"/.",
 		k.ID + "\x00", "\x00", k.ID + "\n", `..\desktop\` + k.ID, `.\` + k.ID, "\xff" + k.ID, " " + k.ID, "*", k.ID[:1] + "*",
 	} {
 		refuses(k.App, id)
 	}
 	for _, app := range []string{
-		"", ".", "..", "/", "/acme/desktop", "acme/desktop/", "acme//desktop", "./acme/desktop", "acme/./desktop", "acme/x/../desktop",
-		"acme/desktop/..", "../acme/desktop", `acme\desktop`, "acme/desktop\x00", "acme\x00/desktop", "acme/desktop\n", "acme/*", "*",
+		"", ".", "..", "/", "/acme/desktop", "acme/desktop/", "acme//desktop", "./acme/desktop", "acme/./desktop",
+		"acme/x/../desktop",
+		"acme/desktop/..", "../acme/desktop", `acme\desktop`, "acme/desktop\x00", "acme\x00/desktop", "acme/desktop\n",
+		"acme/*", "*",
 	} {
 		refuses(app, k.ID)
 	}

@@ -1,14 +1,18 @@
 //go:build unix
 
-// Package filestore keeps objects as files in a directory, for any number of processes on it at once.
+// Package filestore keeps objects as files in a directory, for any number of processes on it at
+// once.
 //
-// The file system has to have link(2), rename(2) and flock(2) that hold among all who use the directory. Local file systems do. On NFS the
-// first two do, but locks depend on server and mount options (nolock, local_lock): [storage.Probe] sees only one process, so there let one
-// host write, or use another store. Keys that differ only in case, or only in how Unicode composes them, are one file on some systems.
+// The file system has to have link(2), rename(2) and flock(2) that hold among all who use the
+// directory. Local file systems do. On NFS the first two do, but locks depend on server and mount
+// options (nolock, local_lock): [storage.Probe] sees only one process, so there let one host write,
+// or use another store. Keys that differ only in case, or only in how Unicode composes them, are
+// one file on some systems.
 //
-// An object at key k is the file k, mode 0644, which a web server may serve from the same directory. Beside it, in each folder that was
-// written to, lies a folder .filestore with a lock file, which stays, and with files that are being written. A crash may leave one of those
-// behind: it is never read, and a Replace or Delete in that folder removes it after a day.
+// An object at key k is the file k, mode 0644, which a web server may serve from the same
+// directory. Beside it, in each folder that was written to, lies a folder .filestore with a lock
+// file, which stays, and with files that are being written. A crash may leave one of those behind:
+// it is never read, and a Replace or Delete in that folder removes it after a day.
 package filestore
 
 import (
@@ -82,8 +86,8 @@ func New(dir string, opts Options) (*Store, error) {
 // Close releases the directory. Calls that are under way may fail.
 func (s *Store) Close() error { return s.root.Close() }
 
-// Driver opens URLs such as file:///var/lib/tuf?create_dir=true. The host is empty, localhost, or a dot, which makes the path relative to
-// the working directory.
+// Driver opens URLs such as file:///var/lib/tuf?create_dir=true. The host is empty, localhost, or a
+// dot, which makes the path relative to the working directory.
 func Driver() storage.Driver { return storage.Driver{Scheme: "file", Open: open} }
 
 func open(_ context.Context, u *url.URL, limit int64) (storage.Store, error) {
@@ -137,8 +141,9 @@ func (s *Store) Get(ctx context.Context, key string) (storage.Object, error) {
 
 var errFolder = errors.New("it is a folder")
 
-// openObject opens the file at key. A path that does not exist, or that leads through something that is no folder, proves that there is no
-// object; something else than a file at its end is an error, for a folder errFolder.
+// openObject opens the file at key. A path that does not exist, or that leads through something
+// that is no folder, proves that there is no object; something else than a file at its end is an
+// error, for a folder errFolder.
 func (s *Store) openObject(key string) (*os.File, fs.FileInfo, error) {
 	f, err := s.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not stop us
 	if gone(err) {
@@ -160,7 +165,8 @@ func (s *Store) openObject(key string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// notFound is storage.ErrNotFound, unless somebody has removed the whole directory, in which nothing exists and nothing is proven.
+// notFound is storage.ErrNotFound, unless somebody has removed the whole directory, in which
+// nothing exists and nothing is proven.
 func (s *Store) notFound() error {
 	info, err := s.root.Stat(".")
 	if err != nil {
@@ -186,7 +192,8 @@ func (s *Store) version(key string) (storage.Version, error) {
 	return storage.Version(hash), err
 }
 
-// begin is what every method asks first: may this key be used here, and is there still somebody who waits for the answer?
+// begin is what every method asks first: may this key be used here, and is there still somebody who
+// waits for the answer?
 func begin(ctx context.Context, verb, key string) error {
 	if err := checkKey(key); err != nil {
 		return err

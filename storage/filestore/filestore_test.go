@@ -58,7 +58,8 @@ func TestReservedNamesAreNoKeys(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Replace(t.Context(), "app/file", first, []byte("y")) // makes the lock file
 	require.NoError(t, err)
-	for _, key := range []string{workDir, "app/" + workDir, "app/" + workDir + "/" + lockName, "app/.FileStore/x", workDir + "/new-1"} {
+	for _, key := range []string{workDir, "app/" + workDir, "app/" + workDir + "/" + lockName, "app/.FileStore/x",
+		workDir + "/new-1"} {
 		_, err := s.Get(t.Context(), key)
 		require.ErrorIs(t, err, storage.ErrInvalidKey, key)
 		_, err = s.Create(t.Context(), key, []byte("x"))
@@ -173,7 +174,8 @@ func TestAReplaceNeedsTheDirectoryThatOthersSee(t *testing.T) {
 	version, err := s.Create(t.Context(), "key", []byte("1"))
 	require.NoError(t, err)
 
-	// With another directory in its place, a lock by path would not keep those apart who opened it before.
+	// With another directory in its place, a lock by path would not keep those apart who opened it
+	// before.
 	require.NoError(t, os.Rename(dir, dir+".old"))
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, workDir), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, workDir, lockName), nil, 0o644))

@@ -27,7 +27,8 @@ const (
 	tempLife = 24 * time.Hour       // after which a file that is still being written belongs to nobody
 )
 
-// lock keeps all other processes, and goroutines of this one, from replacing or deleting objects in a folder.
+// lock keeps all other processes, and goroutines of this one, from replacing or deleting objects in
+// a folder.
 func (s *Store) lock(ctx context.Context, dir string) (unlock func(), err error) {
 	leave, err := s.locks.Lock(ctx, dir)
 	if err != nil {
@@ -49,7 +50,8 @@ func (s *Store) lock(ctx context.Context, dir string) (unlock func(), err error)
 	return func() { file.Close(); leave() }, nil
 }
 
-// lockFile locks a file. flock opens it by its path from outside, so see that this led to the file within the root.
+// lockFile locks a file. flock opens it by its path from outside, so see that this led to the file
+// within the root.
 func (s *Store) lockFile(ctx context.Context, name string) (*flock.Flock, error) {
 	ours, err := s.root.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
@@ -71,19 +73,21 @@ func (s *Store) lockFile(ctx context.Context, name string) (*flock.Flock, error)
 	return file, nil
 }
 
-// sweep removes what writers that died have left in a folder. It is no harm if it cannot, and that a writer which only slept for so long
-// fails then is none either.
+// sweep removes what writers that died have left in a folder. It is no harm if it cannot, and that
+// a writer which only slept for so long fails then is none either.
 func (s *Store) sweep(dir string) {
 	work := path.Join(dir, workDir)
 	entries, _ := fs.ReadDir(s.root.FS(), work)
 	for _, e := range entries {
-		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), tempPrefix) && time.Since(info.ModTime()) > tempLife {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), tempPrefix) &&
+			time.Since(info.ModTime()) > tempLife {
 			_ = s.root.Remove(path.Join(work, e.Name()))
 		}
 	}
 }
 
-// prepare makes a folder with its workDir, and makes the path to them durable, also where another process has just begun to.
+// prepare makes a folder with its workDir, and makes the path to them durable, also where another
+// process has just begun to.
 func (s *Store) prepare(dir string) error {
 	work := path.Join(dir, workDir)
 	if _, ok := s.ready.Load(dir); ok {

@@ -15,7 +15,8 @@ import (
 	"github.com/tufonline/tufonline/storage/internal/content"
 )
 
-// Create implements storage.Store. Of many writers the one whose link(2) is first wins; no lock is taken.
+// Create implements storage.Store. Of many writers the one whose link(2) is first wins; no lock is
+// taken.
 func (s *Store) Create(ctx context.Context, key string, data []byte) (storage.Version, error) {
 	if err := begin(ctx, "create", key); err != nil {
 		return storage.Absent, err
@@ -74,8 +75,8 @@ func (s *Store) replace(ctx context.Context, key string, old storage.Version, da
 	return storage.Version(content.Hash(data)), s.publish(ctx, key, data, s.root.Rename)
 }
 
-// settle answers a write that found another version than it was to replace: a success if it is what was to be written.
-// Whoever wrote that may not have synced it yet.
+// settle answers a write that found another version than it was to replace: a success if it is what
+// was to be written. Whoever wrote that may not have synced it yet.
 func (s *Store) settle(key string, current storage.Version, data []byte, refusal error) (storage.Version, error) {
 	if current != storage.Version(content.Hash(data)) {
 		return storage.Absent, refusal
@@ -83,8 +84,9 @@ func (s *Store) settle(key string, current storage.Version, data []byte, refusal
 	return current, errors.Join(s.sync(key), s.sync(path.Dir(key)))
 }
 
-// publish writes data to a file of its own, makes it durable, puts it at key with the one call that does so atomically, and makes that
-// durable. A crash before the call leaves a file that nobody reads; after it, the object is there, whether or not the caller was told.
+// publish writes data to a file of its own, makes it durable, puts it at key with the one call that
+// does so atomically, and makes that durable. A crash before the call leaves a file that nobody
+// reads; after it, the object is there, whether or not the caller was told.
 func (s *Store) publish(ctx context.Context, key string, data []byte, move func(from, to string) error) error {
 	dir := path.Dir(key)
 	if err := s.prepare(dir); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/tufonline/tufonline/storage/s3store"
 )
 
-// A script makes an S3 misbehave: each PUT or GET takes the next step of its method's, and passes when there is none left. It is for one
-// request after the other.
+// A script makes an S3 misbehave: each PUT or GET takes the next step of its method's, and passes
+// when there is none left. It is for one request after the other.
 type script struct {
 	fake    *fakeS3
 	put     []step
@@ -132,32 +132,37 @@ func TestAnswersToWrites(t *testing.T) {
 		want    error // nil for success
 		holds   string
 	}{
-		"create: it is there":              {there: "other", want: storage.ErrExists, holds: "other"},
-		"create: it is there already":      {there: "new", holds: "new"},
-		"create: lost answer":              {put: []step{lost}, holds: "new"},
-		"create: lost before it landed":    {put: []step{brokenOff}, holds: "new"},
-		"create: all answers lost":         {put: []step{lost}, forever: brokenOff, want: errUnknown, holds: "new"},
-		"create: service is busy":          {put: []step{slowDown, slowDown}, holds: "new"},
-		"create: service stays busy":       {forever: slowDown, want: errUnknown},
-		"create: another write under way":  {put: []step{conflict, conflict, conflict}, holds: "new"},
-		"create: which lands":              {put: []step{overtaken(conflict, "other")}, want: storage.ErrExists, holds: "other"},
-		"create: which lands the same":     {put: []step{overtaken(conflict, "new")}, holds: "new"},
-		"create: which lasts":              {forever: conflict, want: errUnknown},
-		"create: refused without reason":   {put: []step{refused}, holds: "new"},
-		"create: reading back fails":       {put: []step{refused}, get: []step{forbidden}, want: errUnknown},
-		"create: forbidden":                {forever: forbidden, want: errUnknown},
-		"create: no bucket":                {forever: noBucket, want: errUnknown},
-		"create: no ETag":                  {put: []step{withETag("")}, want: errUnknown, holds: "new"},
-		"create: weak ETag":                {put: []step{withETag(`W/"1"`)}, want: errUnknown, holds: "new"},
-		"replace: still the same":          {there: "old", holds: "new"},
-		"replace: another was faster":      {there: "old", put: []step{overtaken(nil, "other")}, want: storage.ErrConflict, holds: "other"},
-		"replace: another wrote the same":  {there: "old", put: []step{overtaken(nil, "new")}, holds: "new"},
-		"replace: lost answer":             {there: "old", put: []step{lost}, holds: "new"},
-		"replace: lost, then overtaken":    {there: "old", put: []step{overtaken(lost, "newer")}, want: errUnknown, holds: "newer"},
+		"create: it is there":             {there: "other", want: storage.ErrExists, holds: "other"},
+		"create: it is there already":     {there: "new", holds: "new"},
+		"create: lost answer":             {put: []step{lost}, holds: "new"},
+		"create: lost before it landed":   {put: []step{brokenOff}, holds: "new"},
+		"create: all answers lost":        {put: []step{lost}, forever: brokenOff, want: errUnknown, holds: "new"},
+		"create: service is busy":         {put: []step{slowDown, slowDown}, holds: "new"},
+		"create: service stays busy":      {forever: slowDown, want: errUnknown},
+		"create: another write under way": {put: []step{conflict, conflict, conflict}, holds: "new"},
+		"create: which lands": {put: []step{overtaken(conflict, "other")}, want: storage.ErrExists,
+			holds: "other"},
+		"create: which lands the same":   {put: []step{overtaken(conflict, "new")}, holds: "new"},
+		"create: which lasts":            {forever: conflict, want: errUnknown},
+		"create: refused without reason": {put: []step{refused}, holds: "new"},
+		"create: reading back fails":     {put: []step{refused}, get: []step{forbidden}, want: errUnknown},
+		"create: forbidden":              {forever: forbidden, want: errUnknown},
+		"create: no bucket":              {forever: noBucket, want: errUnknown},
+		"create: no ETag":                {put: []step{withETag("")}, want: errUnknown, holds: "new"},
+		"create: weak ETag":              {put: []step{withETag(`W/"1"`)}, want: errUnknown, holds: "new"},
+		"replace: still the same":        {there: "old", holds: "new"},
+		"replace: another was faster": {there: "old", put: []step{overtaken(nil, "other")}, want: storage.ErrConflict,
+			holds: "other"},
+		"replace: another wrote the same": {there: "old", put: []step{overtaken(nil, "new")}, holds: "new"},
+		"replace: lost answer":            {there: "old", put: []step{lost}, holds: "new"},
+		"replace: lost, then overtaken": {there: "old", put: []step{overtaken(lost, "newer")}, want: errUnknown,
+			holds: "newer"},
 		"replace: another write under way": {there: "old", put: []step{conflict, conflict}, holds: "new"},
-		"replace: which lands":             {there: "old", put: []step{overtaken(conflict, "other")}, want: storage.ErrConflict, holds: "other"},
+		"replace: which lands": {there: "old", put: []step{overtaken(conflict, "other")},
+			want: storage.ErrConflict, holds: "other"},
 		"replace: no such bucket any more": {there: "old", forever: noBucket, want: errUnknown, holds: "old"},
-		"replace: no ETag read back":       {there: "old", put: []step{refused}, get: []step{withETag("")}, want: errUnknown, holds: "old"},
+		"replace: no ETag read back": {there: "old", put: []step{refused}, get: []step{withETag("")}, want: errUnknown,
+			holds: "old"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -199,7 +204,8 @@ func requireUnknown(t *testing.T, err error) {
 }
 
 func TestReplacingWhatIsMissingIsAConflict(t *testing.T) {
-	for name, put := range map[string]step{"404, as of Amazon": pass, "412, as of others": answer(412, "PreconditionFailed")} {
+	for name, put := range map[string]step{"404, as of Amazon": pass,
+		"412, as of others": answer(412, "PreconditionFailed")} {
 		t.Run(name, func(t *testing.T) {
 			fake := newFakeS3()
 			s := newStore(t, "http://s3", &script{fake: fake, put: []step{put}}, s3store.Options{})
@@ -289,7 +295,8 @@ func TestCutConnection(t *testing.T) {
 	assert.Equal(t, fake.object("key").etag, string(second))
 }
 
-// TestReadingKeepsToTheLimit has a server that would send without end, and one that sends less than it said.
+// TestReadingKeepsToTheLimit has a server that would send without end, and one that sends less than
+// it said.
 func TestReadingKeepsToTheLimit(t *testing.T) {
 	for name, c := range map[string]struct {
 		serve http.HandlerFunc

@@ -12,8 +12,9 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Driver opens URLs such as s3://bucket?region=eu-central-1&prefix=tuf/ with the parameters of gocloud's s3blob: region, endpoint,
-// use_path_style, profile, role, anonymous, ssetype, kmskeyid and others. Credentials come from where the AWS client looks for them.
+// Driver opens URLs such as s3://bucket?region=eu-central-1&prefix=tuf/ with the parameters of
+// gocloud's s3blob: region, endpoint, use_path_style, profile, role, anonymous, ssetype, kmskeyid
+// and others. Credentials come from where the AWS client looks for them.
 func Driver() storage.Driver { return storage.Driver{Scheme: s3blob.Scheme, Open: open} }
 
 func open(ctx context.Context, u *url.URL, limit int64) (storage.Store, error) {

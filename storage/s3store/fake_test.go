@@ -11,7 +11,8 @@ import (
 	"sync"
 )
 
-// fakeS3 is as much of S3 as the store uses: one bucket called "bucket", addressed by path, with conditional writes.
+// fakeS3 is as much of S3 as the store uses: one bucket called "bucket", addressed by path, with
+// conditional writes.
 type fakeS3 struct {
 	mu      sync.Mutex
 	objects map[string]fakeObject

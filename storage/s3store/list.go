@@ -12,7 +12,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// List implements storage.Lister. What lies in the bucket under names that are no keys, such as "folder/", is left out.
+// List implements storage.Lister. What lies in the bucket under names that are no keys, such as
+// "folder/", is left out.
 func (s *Store) List(ctx context.Context, prefix string) ([]string, error) {
 	var keys []string
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: s.name(prefix)})

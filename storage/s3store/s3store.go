@@ -1,12 +1,16 @@
-// Package s3store keeps objects in a bucket of Amazon S3, or of a service that is compatible with it, for any number of processes at once.
+// Package s3store keeps objects in a bucket of Amazon S3, or of a service that is compatible with
+// it, for any number of processes at once.
 //
-// It stands on S3's conditional writes: If-None-Match creates, If-Match replaces, and a version is an object's ETag. Not every service that
-// calls itself compatible has them, or has them right; some take the headers and ignore them. [storage.Probe] tells. If-Match needs the
-// right to read (s3:GetObject) besides that to write (s3:PutObject), and without the right to list (s3:ListBucket) S3 does not say whether
-// an object is missing or forbidden, so that no new one can be told from a failure.
+// It stands on S3's conditional writes: If-None-Match creates, If-Match replaces, and a version is
+// an object's ETag. Not every service that calls itself compatible has them, or has them right;
+// some take the headers and ignore them. [storage.Probe] tells. If-Match needs the right to read
+// (s3:GetObject) besides that to write (s3:PutObject), and without the right to list
+// (s3:ListBucket) S3 does not say whether an object is missing or forbidden, so that no new one can
+// be told from a failure.
 //
-// Buckets are opened by gocloud; requests are made with the AWS client behind it. gocloud's own calls would not do: they have no If-Match,
-// write other names than they are given for some keys, and say "not found" of a missing bucket as of a missing object.
+// Buckets are opened by gocloud; requests are made with the AWS client behind it. gocloud's own
+// calls would not do: they have no If-Match, write other names than they are given for some keys,
+// and say "not found" of a missing bucket as of a missing object.
 package s3store
 
 import (
@@ -49,8 +53,9 @@ var (
 	_ storage.Lister  = (*Store)(nil)
 )
 
-// New returns the Store of the bucket of that name, with the client behind b, which gocloud's s3blob has opened. A blob.PrefixedBucket's
-// prefix is lost: give it in the options instead. The Store stays good when b is closed.
+// New returns the Store of the bucket of that name, with the client behind b, which gocloud's
+// s3blob has opened. A blob.PrefixedBucket's prefix is lost: give it in the options instead. The
+// Store stays good when b is closed.
 func New(b *blob.Bucket, name string, opts Options) (*Store, error) {
 	var client *s3.Client
 	if !b.As(&client) {
@@ -93,7 +98,8 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// read reads an object that is not larger than limit. Its version is known even if the error is storage.ErrTooLarge.
+// read reads an object that is not larger than limit. Its version is known even if the error is
+// storage.ErrTooLarge.
 func (s *Store) read(ctx context.Context, key string, limit int64) (storage.Object, error) {
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key)})
 	if isNoSuchKey(err) {
@@ -124,7 +130,8 @@ func (s *Store) read(ctx context.Context, key string, limit int64) (storage.Obje
 	return storage.Object{Data: data, Version: version}, nil
 }
 
-// begin is what every method asks first: may this key be used here, and is there still somebody who waits for the answer?
+// begin is what every method asks first: may this key be used here, and is there still somebody who
+// waits for the answer?
 func (s *Store) begin(ctx context.Context, verb, key string) error {
 	if err := storage.CheckKey(key); err != nil {
 		return err
@@ -150,12 +157,14 @@ func strongETag(etag *string) (storage.Version, error) {
 	return storage.Version(tag), nil
 }
 
-// isStrong refuses weak ETags, which name no bytes, and things like *, which If-Match takes for whatever is there.
+// isStrong refuses weak ETags, which name no bytes, and things like *, which If-Match takes for
+// whatever is there.
 func isStrong(tag string) bool {
 	return len(tag) > 2 && tag[0] == '"' && strings.IndexByte(tag[1:], '"') == len(tag)-2
 }
 
-// isNoSuchKey tells that the service said so of the object. A 404 with another code, or none, may be about the bucket.
+// isNoSuchKey tells that the service said so of the object. A 404 with another code, or none, may
+// be about the bucket.
 func isNoSuchKey(err error) bool {
 	var coded interface{ ErrorCode() string }
 	return status(err) == http.StatusNotFound && errors.As(err, &coded) && coded.ErrorCode() == "NoSuchKey"
@@ -170,7 +179,8 @@ func status(err error) int {
 	return answer.HTTPStatusCode()
 }
 
-// failure makes sure that an error that comes from the end of ctx is known by it, whatever the client made of it.
+// failure makes sure that an error that comes from the end of ctx is known by it, whatever the
+// client made of it.
 func failure(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		return fmt.Errorf("%w: %w", ended, err)

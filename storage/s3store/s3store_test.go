@@ -57,7 +57,8 @@ func openBucket(t *testing.T, url string, client s3.HTTPClient) *blob.Bucket {
 
 func TestHeadersFollowTheVerb(t *testing.T) {
 	fake := newFakeS3()
-	s := newStore(t, "http://s3", &script{fake: fake}, s3store.Options{Prefix: "tuf/", Encryption: "aws:kms", KMSKeyID: "key"})
+	s := newStore(t, "http://s3", &script{fake: fake},
+		s3store.Options{Prefix: "tuf/", Encryption: "aws:kms", KMSKeyID: "key"})
 	_, err := s.Create(t.Context(), "app/1.root.json", []byte("{}"))
 	require.NoError(t, err)
 	_, err = s.Replace(t.Context(), "app/blob", storage.Absent, []byte("x"))

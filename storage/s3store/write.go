@@ -15,7 +15,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// How often a write is tried that the service would not decide, since others wrote at the same time.
+// How often a write is tried that the service would not decide, since others wrote at the same
+// time.
 const (
 	maxTries  = 8
 	firstWait = 50 * time.Millisecond // doubles each time, less a random part
@@ -62,8 +63,9 @@ type write struct {
 
 // run writes. If something else than old and data turns out to be there, the error is refusal.
 //
-// An answer that the condition does not hold proves nothing by itself. The client repeats requests whose answer was lost, and then meets
-// what it wrote itself; some services answer so while another write is under way. What is there decides.
+// An answer that the condition does not hold proves nothing by itself. The client repeats requests
+// whose answer was lost, and then meets what it wrote itself; some services answer so while another
+// write is under way. What is there decides.
 func (w write) run(ctx context.Context, refusal error) (storage.Version, error) {
 	lost := false // an earlier answer to this write
 	for try := 1; ; try++ {
@@ -120,7 +122,8 @@ func (w write) put(ctx context.Context) (version storage.Version, requests int, 
 	return version, requests, err
 }
 
-// current returns the version of what is there, Absent if nothing is, and whether it is what this write was to write.
+// current returns the version of what is there, Absent if nothing is, and whether it is what this
+// write was to write.
 func (w write) current(ctx context.Context) (version storage.Version, same bool, err error) {
 	object, err := w.read(ctx, w.key, int64(len(w.data)))
 	switch {
@@ -134,8 +137,8 @@ func (w write) current(ctx context.Context) (version storage.Version, same bool,
 	return object.Version, bytes.Equal(object.Data, w.data), nil
 }
 
-// isUndecided tells that the service did not write: 412, the condition does not hold; 404, there is nothing that could match; or 409,
-// another write is under way.
+// isUndecided tells that the service did not write: 412, the condition does not hold; 404, there is
+// nothing that could match; or 409, another write is under way.
 func isUndecided(err error) bool {
 	switch status(err) {
 	case http.StatusPreconditionFailed, http.StatusConflict:

@@ -30,8 +30,9 @@ type Call struct {
 	N     int // counts calls, from 1
 	Write int // counts those of Create and Replace, from 1; 0 for others
 
-	// Start and End are moments, counted by one clock that ticks whenever a call starts or ends: of two calls that did not overlap, the
-	// later one's Start is greater than the other's End. End is 0 while the call is under way.
+	// Start and End are moments, counted by one clock that ticks whenever a call starts or ends: of
+	// two calls that did not overlap, the later one's Start is greater than the other's End. End is
+	// 0 while the call is under way.
 	Start, End int
 }
 
@@ -42,8 +43,9 @@ type Fault struct {
 	Hang   bool  // nothing lands, and the call lasts until its context ends
 }
 
-// Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers them. Its methods may be called from many
-// goroutines at once. It is a Deleter and a Lister; where the other store is none, those fail with errors.ErrUnsupported.
+// Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers
+// them. Its methods may be called from many goroutines at once. It is a Deleter and a Lister; where
+// the other store is none, those fail with errors.ErrUnsupported.
 type Flaky struct {
 	store storage.Store
 	fault func(Call) Fault
@@ -60,8 +62,8 @@ var (
 	_ storage.Lister  = (*Flaky)(nil)
 )
 
-// NewFlaky returns a Flaky that passes calls on to s. fault is asked before each, perhaps by many goroutines at once, and may block to hold
-// the call back; nil lets all pass.
+// NewFlaky returns a Flaky that passes calls on to s. fault is asked before each, perhaps by many
+// goroutines at once, and may block to hold the call back; nil lets all pass.
 func NewFlaky(s storage.Store, fault func(Call) Fault) *Flaky {
 	if fault == nil {
 		fault = func(Call) Fault { return Fault{} }
@@ -76,8 +78,9 @@ func (f *Flaky) Calls() []Call {
 	return slices.Clone(f.calls)
 }
 
-// Depth returns the length of the longest chain of calls of which each started after the one before it had ended: as many round trips lie
-// one after the other, however many are made at the same time. All calls must have ended.
+// Depth returns the length of the longest chain of calls of which each started after the one before
+// it had ended: as many round trips lie one after the other, however many are made at the same
+// time. All calls must have ended.
 func Depth(calls []Call) int {
 	depth, end := 0, 0
 	for _, c := range slices.SortedFunc(slices.Values(calls), func(a, b Call) int { return a.End - b.End }) {

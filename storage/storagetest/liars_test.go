@@ -108,7 +108,8 @@ func liars() map[string]liar {
 
 const tries = 500 // for a lie that shows in a race only, and may stay hidden for long on a busy machine
 
-// needsProcessors skips a lie that one processor hides for good: there, a look and the write after it are not interrupted.
+// needsProcessors skips a lie that one processor hides for good: there, a look and the write after
+// it are not interrupted.
 func needsProcessors(t *testing.T, l liar) {
 	if l.parallel && runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("SKIPPED: it takes two processors to catch this one")

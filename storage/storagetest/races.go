@@ -30,7 +30,8 @@ type attempt struct {
 }
 
 // race makes writers start at the same moment, half of them on each of two handles.
-func race(open func() storage.Store, data func(writer int) []byte, write func(s storage.Store, data []byte) (storage.Version, error)) []attempt {
+func race(open func() storage.Store, data func(writer int) []byte,
+	write func(s storage.Store, data []byte) (storage.Version, error)) []attempt {
 	handles := []storage.Store{open(), open()}
 	attempts := make([]attempt, writers)
 	start := make(chan struct{})
@@ -116,8 +117,8 @@ func racingTwins(t *testing.T, backend Backend) {
 	}
 }
 
-// readers reads while a writer replaces: each read has to be one whole write, and never an older one than was read, or known to be written,
-// before.
+// readers reads while a writer replaces: each read has to be one whole write, and never an older
+// one than was read, or known to be written, before.
 func readers(t *testing.T, backend Backend) {
 	open := backend(t, 0)
 	writer := open()
@@ -160,8 +161,8 @@ func readers(t *testing.T, backend Backend) {
 	require.NoError(t, running.Wait())
 }
 
-// counter increments a number by compare and swap. Each state carries its writer's name, since two writers of the same bytes may both
-// succeed.
+// counter increments a number by compare and swap. Each state carries its writer's name, since two
+// writers of the same bytes may both succeed.
 func counter(t *testing.T, backend Backend) {
 	open := backend(t, 0)
 	const goroutines, steps = 8, 8
@@ -183,7 +184,8 @@ func counter(t *testing.T, backend Backend) {
 	require.Equal(t, goroutines*steps, n)
 }
 
-// Increment adds one to the number at key, however many do so at once. No two who do may have the same name.
+// Increment adds one to the number at key, however many do so at once. No two who do may have the
+// same name.
 func Increment(ctx context.Context, s storage.Store, key, name string) error {
 	for {
 		object, err := s.Get(ctx, key)
@@ -218,8 +220,8 @@ func parseCount(data []byte) (int, error) {
 	return strconv.Atoi(string(number))
 }
 
-// cancelled cancels writes at moments that nobody chooses. One that says that it succeeded has; any other has or has not, but not in part,
-// and repeating it leads to an end.
+// cancelled cancels writes at moments that nobody chooses. One that says that it succeeded has; any
+// other has or has not, but not in part, and repeating it leads to an end.
 func cancelled(t *testing.T, backend Backend) {
 	open := backend(t, 0)
 	s := open()

@@ -106,8 +106,11 @@ func lostAnswer(t *testing.T, backend Backend) {
 func goodKeys(t *testing.T, backend Backend) {
 	s := single(t, backend)
 	keys := []string{
-		"a", "acme/desktop/1.root.json", ".hidden", "a..b", "..a", "...", "up../down", "with space", "plus+plus", "100%", "%2e%2e", "a%2Fb",
-		"~", "#?&=", "'quotes\"", "<tag>", "a:b", "{braces}", "-dash", "Zürich", "日本語", "emoji-🔑", "metadata.json.json", strings.Repeat("k", 200),
+		"a", "acme/desktop/1.root.json", ".hidden", "a..b", "..a", "...", "up../down", "with space", "plus+plus", "100%",
+		"%2e%2e", "a%2Fb",
+		"~", "#?&=", "'quotes\"", "<tag>", "a:b", "{braces}", "-dash", "Zürich", "日本語", "emoji-🔑",
+		"metadata.json.json",
+		strings.Repeat("k", 200),
 		strings.Repeat(strings.Repeat("d", 99)+"/", 8) + "deep", // short enough for a prefix to fit before it
 	}
 	for _, key := range keys {
@@ -248,7 +251,8 @@ func listing(t *testing.T, backend Backend) {
 	if !ok {
 		t.Skip("the store is no storage.Lister")
 	}
-	keys := []string{"a", "app-2/1.root.json", "app/1.root.json", "app/10.root.json", "app/2.root.json", "app/sub/timestamp.json", "b/x"}
+	keys := []string{"a", "app-2/1.root.json", "app/1.root.json", "app/10.root.json", "app/2.root.json",
+		"app/sub/timestamp.json", "b/x"}
 	for _, key := range slices.Backward(keys) {
 		create(t, s, key, []byte(key))
 	}

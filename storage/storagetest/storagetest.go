@@ -1,4 +1,5 @@
-// Package storagetest holds [Run], the suite that every storage.Store passes, and [Flaky], a store that fails on purpose.
+// Package storagetest holds [Run], the suite that every storage.Store passes, and [Flaky], a store
+// that fails on purpose.
 package storagetest
 
 import (
@@ -10,9 +11,10 @@ import (
 	"github.com/tufonline/tufonline/storage/internal/content"
 )
 
-// A Backend makes a place for objects that nobody has used yet, for one test, and returns what opens a handle on it: each call another one,
-// as another process would have. Only a storage.SingleProcess returns the same handle each time.
-// limit is the limit of each handle in bytes, or 0 for the default. What has to be closed is closed by t.Cleanup.
+// A Backend makes a place for objects that nobody has used yet, for one test, and returns what
+// opens a handle on it: each call another one, as another process would have. Only a
+// storage.SingleProcess returns the same handle each time. limit is the limit of each handle in
+// bytes, or 0 for the default. What has to be closed is closed by t.Cleanup.
 type Backend func(t *testing.T, limit int64) (open func() storage.Store)
 
 // Run checks a store against what package storage promises. It is joined in a few lines:
@@ -66,7 +68,8 @@ func holds(t *testing.T, s storage.Store, key string, data []byte) storage.Versi
 	object, err := s.Get(t.Context(), key)
 	require.NoError(t, err)
 	require.Len(t, object.Data, len(data), "bytes at %s", key)
-	require.Equal(t, content.Hash(data), content.Hash(object.Data), "%s holds other bytes than were written", key) // which are not shown
+	// which are not shown
+	require.Equal(t, content.Hash(data), content.Hash(object.Data), "%s holds other bytes than were written", key)
 	require.NotEqual(t, storage.Absent, object.Version, "version of %s", key)
 	return object.Version
 }

@@ -69,7 +69,8 @@ func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 		}
 	}
 	t.Result = last.Result
-	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Attempt { // lost with its worker, perhaps
+	// lost with its worker, perhaps
+	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Attempt {
 		t.Result = tasks.Result{Error: strings.TrimPrefix(row.Errors[n-1].Error, "JobCancelError: ")}
 	}
 	return t, nil

@@ -1,11 +1,13 @@
-// Package rivertasks is a task store on [River], for SQLite (a file, one machine) and Postgres (many machines): what it has accepted outlives the
-// process. Its tables, retries, rescue of what died with its worker, and retention are River's.
+// Package rivertasks is a task store on [River], for SQLite (a file, one machine) and Postgres
+// (many machines): what it has accepted outlives the process. Its tables, retries, rescue of what
+// died with its worker, and retention are River's.
 //
 //	sqlite:///var/lib/tuf/tasks.db
 //	postgres://user@host/database
 //
-// A database may hold other jobs of River's besides: tasks have a kind and a queue of their own. But whichever of River's clients leads there
-// decides how long what has ended is kept and when jobs count as lost, so a database or schema of its own is better.
+// A database may hold other jobs of River's besides: tasks have a kind and a queue of their own.
+// But whichever of River's clients leads there decides how long what has ended is kept and when
+// jobs count as lost, so a database or schema of its own is better.
 //
 // [River]: https://riverqueue.com
 package rivertasks
@@ -30,12 +32,14 @@ type Options struct {
 	// Workers is how many tasks a Run works at once, those of one app at most half of them. 0: 100.
 	Workers int
 
-	// Rescue is after how long a task that was begun counts as lost with its worker, and is begun again. The context of its work ends an eighth of that
-	// earlier, but at most 15 seconds; work that goes on all the same may be done twice at once. 0: 15 minutes. River looks for such tasks every 30
-	// seconds.
+	// Rescue is after how long a task that was begun counts as lost with its worker, and is begun
+	// again. The context of its work ends an eighth of that earlier, but at most 15 seconds; work
+	// that goes on all the same may be done twice at once. 0: 15 minutes. River looks for such
+	// tasks every 30 seconds.
 	Rescue time.Duration
 
-	// MaxAttempts is how often a task is begun at most. 0: 20, which with the pauses between them, from a second to five minutes, takes an hour.
+	// MaxAttempts is how often a task is begun at most. 0: 20, which with the pauses between them,
+	// from a second to five minutes, takes an hour.
 	MaxAttempts int
 
 	// Logger gets what River says. Nil: nothing.
@@ -53,7 +57,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// A Store is a tasks.Store. It is not bounded: Add is never tasks.ErrFull. A failure that is tasks.Temporary is tried again.
+// A Store is a tasks.Store. It is not bounded: Add is never tasks.ErrFull. A failure that is
+// tasks.Temporary is tried again.
 type Store struct {
 	db      database
 	options Options
@@ -76,8 +81,9 @@ type client interface {
 	Stopped() <-chan struct{}
 }
 
-// Open opens the store that a URL names, and brings its tables up to date; other processes may do the same at the same time. Close it when
-// it is no longer used. Errors do not show the URL, which may hold a password.
+// Open opens the store that a URL names, and brings its tables up to date; other processes may do
+// the same at the same time. Close it when it is no longer used. Errors do not show the URL, which
+// may hold a password.
 func Open(ctx context.Context, rawURL string, o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {

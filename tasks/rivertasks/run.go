@@ -23,7 +23,8 @@ const (
 	longestRetry  = 5 * time.Minute
 )
 
-// Run implements tasks.Store. While the database is away it waits; a task whose end could not be written is begun again.
+// Run implements tasks.Store. While the database is away it waits; a task whose end could not be
+// written is begun again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, newWorker(s.options, work)); err != nil {
@@ -81,7 +82,8 @@ func start(ctx, outlive context.Context, cancel context.CancelFunc, c client) er
 	return c.Start(outlive)
 }
 
-// stop has River finish what it has begun. A database that is silent does not hold it up for ever: when what was begun counts as lost, it is left.
+// stop has River finish what it has begun. A database that is silent does not hold it up for ever:
+// when what was begun counts as lost, it is left.
 func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c client) {
 	finish, cancelFinish := context.WithTimeout(outlive, s.options.Rescue)
 	defer cancelFinish()
@@ -91,7 +93,8 @@ func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c clien
 	cancel()
 	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
 	defer cancelLeave()
-	s.options.Logger.ErrorContext(leave, "tasks: what was begun did not end, and is begun again elsewhere", "error", c.Stop(leave))
+	s.options.Logger.ErrorContext(leave, "tasks: what was begun did not end, and is begun again elsewhere", "error",
+		c.Stop(leave))
 }
 
 // backoff is River's policy of when to try again.

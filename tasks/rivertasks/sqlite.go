@@ -29,16 +29,20 @@ type sqlite struct {
 // openSQLite opens a file, which is made if it is not there.
 func openSQLite(ctx context.Context, u *url.URL, log *slog.Logger) (database, error) {
 	path := u.Host + u.Path
-	if u.Host != "" && u.Host != "." || u.Path == "" || strings.HasSuffix(path, "/") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u.Host != "" && u.Host != "." || u.Path == "" || strings.HasSuffix(path, "/") || u.User != nil ||
+		u.RawQuery != "" ||
+		u.Fragment != "" {
 		return nil, errors.New("the URL is not of the form sqlite:///path/to/file (or sqlite://./path/to/file)")
 	}
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{
-		"_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(FULL)"}, // what is committed stays
-		"_txlock": {"immediate"},                                                     // a transaction that is upgraded does not wait
-	}.Encode()}).String())
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(),
+		RawQuery: url.Values{
+			"_pragma": {"busy_timeout(30000)", "journal_mode(WAL)", "synchronous(FULL)"}, // what is committed stays
+			// a transaction that is upgraded does not wait
+			"_txlock": {"immediate"},
+		}.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +54,8 @@ func openSQLite(ctx context.Context, u *url.URL, log *slog.Logger) (database, er
 	return s, nil
 }
 
-// create makes a file that others cannot read, as SQLite would let them. One that is there is not touched: to close it would take away the locks that
-// this process may have on it.
+// create makes a file that others cannot read, as SQLite would let them. One that is there is not
+// touched: to close it would take away the locks that this process may have on it.
 func create(path string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -95,7 +99,8 @@ func (s *sqlite) client(config *river.Config) (client, error) {
 // Close closes the file.
 func (s *sqlite) Close() error { return s.db.Close() }
 
-// migrateSQLite brings the tables up to date. If others do the same, it fails where they were faster, and finds on the next try what they have done.
+// migrateSQLite brings the tables up to date. If others do the same, it fails where they were
+// faster, and finds on the next try what they have done.
 func migrateSQLite(ctx context.Context, db *sql.DB, driver *riversqlite.Driver, log *slog.Logger) error {
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: log})
 	if err != nil {
@@ -111,7 +116,8 @@ func migrateSQLite(ctx context.Context, db *sql.DB, driver *riversqlite.Driver, 
 		}
 		time.Sleep(migrationPause)
 	}
-	const index = `CREATE INDEX IF NOT EXISTS tuf_online_task ON river_job (json_extract(args, '$.id')) WHERE kind = '` + kind + `'`
+	const index = `CREATE INDEX IF NOT EXISTS tuf_online_task ON river_job (json_extract(args, '$.id')) WHERE kind = '` +
+		kind + `'`
 	_, err = db.ExecContext(ctx, index)
 	return err
 }

@@ -72,7 +72,8 @@ func await(t testing.TB, s *rivertasks.Store, id string, longest time.Duration) 
 	return got
 }
 
-// statement makes a statement behind the store's back, and returns the last column of what it gives.
+// statement makes a statement behind the store's back, and returns the last column of what it
+// gives.
 func statement(t testing.TB, path, text string, args ...any) (rows []string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(30000)")
@@ -225,9 +226,12 @@ func TestAPathMayHoldAnything(t *testing.T) {
 
 func TestURLsThatNameNoStore(t *testing.T) {
 	for _, url := range []string{
-		"", "tasks.db", "/tmp/tasks.db", "mysql://host/db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path", "sqlite:///folder/",
-		"sqlite:///tmp/x?mode=memory", "sqlite:///no/such/folder/tasks.db", "postgres://u:hush@[::1/db", "postgres://u:hush@host:port/db",
-		"postgres://u:hush@127.0.0.1:1/db", "Postgres://u:x@hush@127.0.0.1:1/db", "postgres://u@127.0.0.1:1/db?pool_max_conns=1",
+		"", "tasks.db", "/tmp/tasks.db", "mysql://host/db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path",
+		"sqlite:///folder/",
+		"sqlite:///tmp/x?mode=memory", "sqlite:///no/such/folder/tasks.db", "postgres://u:hush@[::1/db",
+		"postgres://u:hush@host:port/db",
+		"postgres://u:hush@127.0.0.1:1/db", "Postgres://u:x@hush@127.0.0.1:1/db",
+		"postgres://u@127.0.0.1:1/db?pool_max_conns=1",
 		"sqlite://u:hush@/x", "\x7f",
 	} {
 		_, err := rivertasks.Open(t.Context(), url, rivertasks.Options{})

@@ -27,8 +27,8 @@ func newWorker(o Options, work func(context.Context, tasks.Task) (tasks.Result, 
 	return &worker{work: work, limit: o.workLimit(), share: max(1, o.Workers/2), apps: map[string]int{}}
 }
 
-// enter reports whether a task of an app may be worked, for which leave is to be called afterwards: one app, whose store or keys hang perhaps, does
-// not take all workers.
+// enter reports whether a task of an app may be worked, for which leave is to be called afterwards:
+// one app, whose store or keys hang perhaps, does not take all workers.
 func (w *worker) enter(app string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +84,8 @@ func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err
 	return w.work(ctx, t)
 }
 
-// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again while it goes on.
+// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again
+// while it goes on.
 func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
 
 // longestMargin before a task counts as lost is enough to write what became of it.

@@ -33,8 +33,8 @@ type Fault struct {
 	Hang   bool  // nothing lands, and the call lasts until its context ends
 }
 
-// Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers them. Its methods may be called from many
-// goroutines at once.
+// Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers
+// them. Its methods may be called from many goroutines at once.
 type Flaky struct {
 	store tasks.Store
 	fault func(Call) Fault
@@ -45,8 +45,8 @@ type Flaky struct {
 
 var _ tasks.Store = (*Flaky)(nil)
 
-// NewFlaky returns a Flaky that passes calls on to s. fault is asked before each, perhaps by many goroutines at once, and may block to hold
-// the call back; nil lets all pass.
+// NewFlaky returns a Flaky that passes calls on to s. fault is asked before each, perhaps by many
+// goroutines at once, and may block to hold the call back; nil lets all pass.
 func NewFlaky(s tasks.Store, fault func(Call) Fault) *Flaky {
 	if fault == nil {
 		fault = func(Call) Fault { return Fault{} }

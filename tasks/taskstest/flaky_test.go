@@ -22,7 +22,8 @@ func TestFlakyPassesTheSuite(t *testing.T) {
 
 func TestFlakyFailsAsItIsTold(t *testing.T) {
 	boom := errors.New("boom")
-	// flaky returns a store with the pending task "old", and what it does with it is up to fault when the verb is used.
+	// flaky returns a store with the pending task "old", and what it does with it is up to fault
+	// when the verb is used.
 	flaky := func(t *testing.T, verb Verb, fault Fault) (*Flaky, *tasks.Memory) {
 		m := tasks.NewMemory(tasks.MemoryOptions{})
 		require.NoError(t, m.Add(t.Context(), tasks.Task{ID: "old", App: "acme", Roles: []string{"targets"}}))

@@ -58,13 +58,15 @@ func (l liar) Run(ctx context.Context, w func(context.Context, tasks.Task) (task
 }
 
 // adding, getting and working make liars out of an honest store.
-func adding(add func(ctx context.Context, s tasks.Store, t tasks.Task) error) func(testing.TB, tasks.Store) tasks.Store {
+func adding(add func(ctx context.Context, s tasks.Store, t tasks.Task) error) func(testing.TB,
+	tasks.Store) tasks.Store {
 	return func(_ testing.TB, s tasks.Store) tasks.Store {
 		return liar{Store: s, add: func(ctx context.Context, t tasks.Task) error { return add(ctx, s, t) }}
 	}
 }
 
-func getting(get func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error)) func(testing.TB, tasks.Store) tasks.Store {
+func getting(get func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error)) func(testing.TB,
+	tasks.Store) tasks.Store {
 	return func(_ testing.TB, s tasks.Store) tasks.Store {
 		return liar{Store: s, get: func(ctx context.Context, id string) (tasks.Task, error) { return get(ctx, s, id) }}
 	}
@@ -469,7 +471,8 @@ func TestSuiteRefusesAStoreThatDoesNotTryAgain(t *testing.T) {
 	assert.True(t, breaks(t, rules()[at], h))
 }
 
-// breaks reports whether a store breaks a rule. Its clock jumps ahead whenever all wait, so that patience costs nothing.
+// breaks reports whether a store breaks a rule. Its clock jumps ahead whenever all wait, so that
+// patience costs nothing.
 func breaks(t *testing.T, r rule, h Harness) bool {
 	t.Helper()
 	var failed atomic.Bool

@@ -1,4 +1,5 @@
-// Package taskstest holds [Run], the suite that every tasks.Store passes, and [Flaky], a store that fails on purpose.
+// Package taskstest holds [Run], the suite that every tasks.Store passes, and [Flaky], a store that
+// fails on purpose.
 package taskstest
 
 import (
@@ -9,22 +10,25 @@ import (
 
 // A Harness makes the stores that are tested.
 type Harness struct {
-	// Open makes a place for tasks that nobody has used yet, for one test, and returns what opens a handle on it: each call another one, as
-	// another process would have. A store that is confined to one process returns the same handle each time. What has to be closed is
-	// closed by t.Cleanup.
+	// Open makes a place for tasks that nobody has used yet, for one test, and returns what opens a
+	// handle on it: each call another one, as another process would have. A store that is confined
+	// to one process returns the same handle each time. What has to be closed is closed by
+	// t.Cleanup.
 	//
-	// capacity is how many tasks may wait before Add is tasks.ErrFull, or 0 for the default, which has to be at least 1000.
+	// capacity is how many tasks may wait before Add is tasks.ErrFull, or 0 for the default, which
+	// has to be at least 1000.
 	Open func(t testing.TB, capacity int) (open func() tasks.Store)
 
 	// Unbounded says that the store ignores capacity.
 	Unbounded bool
 
-	// Retries says that the store has a task tried again, within seconds, whose work failed with an error that is tasks.Temporary.
+	// Retries says that the store has a task tried again, within seconds, whose work failed with an
+	// error that is tasks.Temporary.
 	Retries bool
 }
 
-// Run checks a store against what package tasks promises. How long things take does not matter to it, but what has not happened after half
-// a minute never will. It is joined in a few lines:
+// Run checks a store against what package tasks promises. How long things take does not matter to
+// it, but what has not happened after half a minute never will. It is joined in a few lines:
 //
 //	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
 //		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})

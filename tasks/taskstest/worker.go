@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	patience = 30 * time.Second       // for what has to happen
-	grace    = 100 * time.Millisecond // for what must not happen: a store that is slow to go wrong passes, no good one fails
-	poll     = 5 * time.Millisecond
+	patience = 30 * time.Second // for what has to happen
+	// for what must not happen: a store that is slow to go wrong passes, no good one fails
+	grace = 100 * time.Millisecond
+	poll  = 5 * time.Millisecond
 )
 
 // single is one handle on a place of its own.
@@ -62,7 +63,8 @@ func await(t testing.TB, s tasks.Store, id string) tasks.Task {
 // work is what a Run is given.
 type work func(context.Context, tasks.Task) (tasks.Result, error)
 
-// start runs a store until the function that it returns is called, which waits for the run to end; at the latest, the test's end is.
+// start runs a store until the function that it returns is called, which waits for the run to end;
+// at the latest, the test's end is.
 func start(t testing.TB, s tasks.Store, w work) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -94,7 +96,8 @@ func receive[T any](t testing.TB, c <-chan T) T {
 	}
 }
 
-// A gate is work that reports tasks when they are begun, and ends them when it is opened, or the test is over.
+// A gate is work that reports tasks when they are begun, and ends them when it is opened, or the
+// test is over.
 type gate struct {
 	begun chan tasks.Task
 	open  chan struct{}

@@ -24,8 +24,9 @@ func HashOf(r io.Reader) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// Read returns all that r has, unless that is more than limit bytes: then fits is false. size is what r is said to have, or less than 0 if
-// nothing is known; a size over limit is believed and r is not read.
+// Read returns all that r has, unless that is more than limit bytes: then fits is false. size is
+// what r is said to have, or less than 0 if nothing is known; a size over limit is believed and r
+// is not read.
 func Read(r io.Reader, size, limit int64) (data []byte, fits bool, err error) {
 	if size > limit {
 		return nil, false, nil

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// A Set holds one lock for each key. The zero Set has none locked. It may be used by many goroutines at once and must not be copied.
-// Those who wait for a key are served in the order in which they came.
+// A Set holds one lock for each key. The zero Set has none locked. It may be used by many
+// goroutines at once and must not be copied. Those who wait for a key are served in the order in
+// which they came.
 type Set struct {
 	mu    sync.Mutex
 	locks map[string]*lock
@@ -26,7 +27,8 @@ const (
 	exclusive = math.MaxInt64
 )
 
-// Lock waits until nobody else holds key, and returns the function that releases it, to be called once. The error is ctx's.
+// Lock waits until nobody else holds key, and returns the function that releases it, to be called
+// once. The error is ctx's.
 func (s *Set) Lock(ctx context.Context, key string) (unlock func(), err error) {
 	return s.acquire(ctx, key, exclusive)
 }
