@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tufonline/tufonline/internal/published"
+	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/internal/tufmeta"
 	"github.com/tufonline/tufonline/storage"
 )
@@ -34,7 +36,7 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 		return false
 	}
 	problem := error(nil)
-	added, err := guarded(func() (added bool, err error) {
+	added, err := guarded(r.u.log, func() (added bool, err error) {
 		added, problem, err = r.look(ctx, app, a)
 		return added, err
 	})
@@ -69,7 +71,7 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	}
 	late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
 	lookCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
-	defer cancel() // also of what was read ahead in vain
+	defer cancel()
 	same, err := r.unchanged(lookCtx, app, a)
 	if err != nil {
 		return false, nil, err
@@ -81,13 +83,12 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	if err != nil {
 		return false, nil, err
 	}
-	view := newView(r.store, app, tufmeta.Targets, r.u.cache.get(app))
-	view.trusting, view.listedOnly = false, true // what is published counts
-	s, p, err := r.u.survey(lookCtx, view, settings)
-	if err != nil && (p == nil || p.timestamp == nil) {
+	set := repofiles.NewSet(r.store, r.u.memory.State(app), false)
+	s, repo, err := r.u.survey(lookCtx, app, settings, set, published.Question{ListedOnly: true})
+	if err != nil && (repo == nil || repo.Timestamp == nil) {
 		return false, nil, err
 	}
-	if p.timestamp == nil {
+	if repo.Timestamp == nil {
 		return false, nil, s.broken
 	}
 	for _, warning := range s.status.Warnings {
@@ -98,18 +99,18 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	defer cancelTask()
 	roles, due := s.due(taskCtx, r.lead(app))
 	if err == nil {
-		r.u.cache.add(app, &state{roots: p.roots, files: view.files()})
-		a.timestamp, a.root, a.due = p.timestamp.file.version, p.root().Version(), due
+		r.u.memory.Offer(app, repofiles.State{Roots: repo.Roots, Files: set.Files()})
+		a.timestamp, a.root, a.due = repo.Timestamp.File().Stored, repo.Root().Version(), due
 		if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
 			a.due = again // a key that was not at hand just then may be by now
 		}
 	}
 	switch {
 	case len(roles) == 0:
-	case !time.Now().Before(p.root().Expires()):
+	case !time.Now().Before(repo.Root().Expires()):
 		problem = errorf(app, "roles are due", ErrRootExpired)
 	default:
-		added, problem = r.add(taskCtx, app, sha256.Sum256(p.timestamp.Bytes()), roles)
+		added, problem = r.add(taskCtx, app, sha256.Sum256(repo.Timestamp.Verified().Bytes()), roles)
 	}
 	return added, errors.Join(problem, s.broken), err
 }
@@ -119,11 +120,11 @@ func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool
 	if a.root == 0 {
 		return false, nil
 	}
-	names := files{view: newView(r.store, app, tufmeta.Timestamp, nil)}
+	names := repofiles.Layout{App: app}
 	group, groupCtx := errgroup.WithContext(ctx)
 	var same, newRoot bool
 	group.Go(func() error {
-		object, err := r.store.Get(groupCtx, names.key(tufmeta.Timestamp, 0))
+		object, err := r.store.Get(groupCtx, names.Name(tufmeta.Timestamp, 0))
 		same = err == nil && object.Version == a.timestamp
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil // something is wrong, which comes up when it is looked at
@@ -131,7 +132,7 @@ func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool
 		return err
 	})
 	group.Go(func() error {
-		_, err := r.store.Get(groupCtx, names.key(tufmeta.Root, a.root+1))
+		_, err := r.store.Get(groupCtx, names.Name(tufmeta.Root, a.root+1))
 		newRoot = !errors.Is(err, storage.ErrNotFound)
 		if newRoot {
 			return err

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/tasks"
 )
 
@@ -123,7 +124,7 @@ func (c *combiner) serve(app string, b *batch) {
 	slices.Sort(union)
 	ctx, cancel := c.limit(b.ctx)
 	defer cancel()
-	result, err := guarded(func() (tasks.Result, error) { return c.roll(ctx, app, slices.Compact(union)) })
+	result, err := c.roll(ctx, app, slices.Compact(union))
 	if err == nil || len(kinds) == 1 {
 		settle(b.requests, result, err)
 		return
@@ -138,7 +139,7 @@ func (c *combiner) serve(app string, b *batch) {
 			settle(requests, tasks.Result{}, fmt.Errorf("no time was left after other requests: %w", context.Cause(ctx)))
 			continue
 		}
-		result, err := guarded(func() (tasks.Result, error) { return c.roll(ctx, app, requests[0].roles) })
+		result, err := c.roll(ctx, app, requests[0].roles)
 		settle(requests, result, err)
 	}
 }
@@ -153,7 +154,7 @@ func (c *combiner) limit(ctx context.Context) (context.Context, context.CancelFu
 func topFirst(kinds map[string][]*request) [][]*request {
 	var top, others [][]*request
 	for _, requests := range kinds {
-		if slices.ContainsFunc(requests[0].roles, isDelegated) {
+		if slices.ContainsFunc(requests[0].roles, published.IsDelegated) {
 			others = append(others, requests)
 		} else {
 			top = append(top, requests)

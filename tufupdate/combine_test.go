@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/tasks"
 )
 
@@ -105,7 +106,7 @@ func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
 func TestABatchTakesTheTimeOfTwoRollsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCombiner(func(ctx context.Context, _ string, roles []string) (tasks.Result, error) {
-			if slices.ContainsFunc(roles, isDelegated) {
+			if slices.ContainsFunc(roles, published.IsDelegated) {
 				<-ctx.Done()
 				return tasks.Result{}, context.Cause(ctx)
 			}
@@ -119,7 +120,7 @@ func TestABatchTakesTheTimeOfTwoRollsAtMost(t *testing.T) {
 		for _, role := range []string{"a", "timestamp", "b", "c", "snapshot", "d"} {
 			group.Go(func() {
 				_, err := c.do(t.Context(), "app", []string{role})
-				if isDelegated(role) {
+				if published.IsDelegated(role) {
 					assert.ErrorIs(t, err, context.DeadlineExceeded, role)
 				} else {
 					assert.NoError(t, err, role)

@@ -1,14 +1,11 @@
 package tufupdate
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"time"
 
-	"github.com/tufonline/tufonline/internal/tufmeta"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
@@ -60,89 +57,6 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Settings are an operator's decisions for one app. The zero value leaves all to the repository.
-type Settings struct {
-	// NotReady says why nothing may be signed yet, such as "bootstrap is under way". Empty: the app
-	// is ready.
-	NotReady string
-
-	// Targets says whether the targets role is online. The default is whether the key provider
-	// holds a threshold of its keys.
-	Targets TargetsMode
-
-	// Validity is how long a new document of a role is valid, by role name; the bins of a
-	// delegation go by their name or their prefix. Roles that are missing go by the repository's
-	// x-tuf-on-ci-expiry-period, else DefaultValidity.
-	Validity map[string]time.Duration
-
-	// ValidityOf, if not nil, is asked for the roles that Validity does not name, once a roll; for
-	// the bins of a delegation by their prefix. 0 leaves it to the repository. An error fails the
-	// roll.
-	ValidityOf func(ctx context.Context, role string) (time.Duration, error)
-}
-
-// A TargetsMode says where the keys of an app's targets role are.
-type TargetsMode int
-
-// Where the keys of targets are.
-const (
-	TargetsByKeys  TargetsMode = iota // online if the key provider holds a threshold
-	TargetsOnline                     // online: missing keys are an error
-	TargetsOffline                    // offline, whatever keys are at hand
-)
-
-// DefaultValidity returns how long a new document of a role is valid where neither the settings nor
-// the repository say it: the timestamp a day, the snapshot a week, targets and delegated roles
-// ninety days.
-func DefaultValidity(role string) time.Duration {
-	const day = 24 * time.Hour
-	switch role {
-	case tufmeta.Timestamp:
-		return day
-	case tufmeta.Snapshot:
-		return 7 * day
-	}
-	return 90 * day
-}
-
-// validity returns how long a new document of a role is to be valid.
-func (k *keyring) validity(ctx context.Context, role *tufmeta.Role, binPrefix string,
-	published *tufmeta.Verified) (time.Duration, error) {
-	for _, name := range []string{role.Name, binPrefix} {
-		if v := k.settings.Validity[name]; v > 0 {
-			return v, nil
-		}
-	}
-	if k.settings.ValidityOf != nil {
-		v, err := k.validityOf(ctx, cmp.Or(binPrefix, role.Name))
-		if v > 0 || err != nil {
-			return v, err
-		}
-	}
-	if v := role.ExpiryPeriod; v > 0 {
-		return v, nil
-	}
-	if v := published.ExpiryPeriod(); v > 0 {
-		return v, nil
-	}
-	return DefaultValidity(role.Name), nil
-}
-
-// validityOf asks the settings once for each name.
-func (k *keyring) validityOf(ctx context.Context, name string) (time.Duration, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if v, ok := k.validities[name]; ok {
-		return v, nil
-	}
-	v, err := guarded(func() (time.Duration, error) { return k.settings.ValidityOf(ctx, name) })
-	if err != nil {
-		return 0, errorf(k.app, "settings: validity of role "+name, err)
-	}
-	k.validities[name] = v
-	return v, nil
-}
-
 // withDefaults returns a copy with the defaults filled in.
 func (c Config) withDefaults() (Config, error) {
 	if c.Store == nil {
@@ -182,19 +96,5 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c, nil
-}
-
-// settings returns a copy of the app's settings, or ErrNotBootstrapped if they say that it is not
-// ready.
-func (u *Updater) settings(ctx context.Context, app string) (Settings, error) {
-	s, err := u.config.Settings(ctx, app)
-	if err != nil {
-		return Settings{}, errorf(app, "settings", err)
-	}
-	if s.NotReady != "" {
-		return Settings{}, errorf(app, s.NotReady, ErrNotBootstrapped)
-	}
-	s.Validity = maps.Clone(s.Validity)
-	return s, nil
+	return c.guard(), nil
 }

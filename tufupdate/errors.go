@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tufonline/tufonline/internal/custody"
+	"github.com/tufonline/tufonline/internal/published"
+	"github.com/tufonline/tufonline/internal/release"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 )
@@ -17,21 +20,20 @@ var (
 	// ErrRootRole: root was asked for; it is never signed online.
 	ErrRootRole = errors.New("root role cannot be updated online")
 	// ErrUnknownRole: the repository has no such role.
-	ErrUnknownRole = errors.New("unknown role")
+	ErrUnknownRole = published.ErrUnknownRole
 	// ErrTargetsOffline: targets was asked for, and its keys are offline.
-	ErrTargetsOffline = errors.New("targets is offline: " +
-		"its metadata has to be signed by the holders of its keys and uploaded")
+	ErrTargetsOffline = custody.ErrTargetsOffline
 	// ErrNotBootstrapped: the app has no root or no timestamp yet, or its settings say that it is
 	// not ready.
-	ErrNotBootstrapped = errors.New("app is not bootstrapped")
+	ErrNotBootstrapped = published.ErrNotBootstrapped
 	// ErrRootExpired: the newest root has expired; clients accept nothing until its key holders
 	// sign another.
-	ErrRootExpired = errors.New("root has expired")
+	ErrRootExpired = published.ErrRootExpired
 	// ErrNoKey: the provider does not have enough keys of a role that has to be signed. It is
 	// [keys.ErrNoKey].
 	ErrNoKey = keys.ErrNoKey
 	// ErrConflict: other writers won every time; the work can be tried again.
-	ErrConflict = errors.New("other writers were faster every time")
+	ErrConflict = release.ErrConflict
 	// ErrStopped: the updater's Run has ended or is ending, so nothing more is accepted.
 	ErrStopped = errors.New("updater is stopping")
 	// ErrRenewalLate: the renewal has not come round to look at all apps for too long.
@@ -71,3 +73,5 @@ func permanent(err error) bool {
 	_, tampered := errors.AsType[*VerificationError](err)
 	return tampered
 }
+
+func errorf(app, what string, err error) error { return fmt.Errorf("app %s: %s: %w", app, what, err) }

@@ -16,7 +16,7 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-const keysAtHand = "keys at hand"
+const keysAvailable = "keys are available"
 
 var errKeysDown = errors.New("keys are out of reach")
 
@@ -43,7 +43,7 @@ var keyFaults = []keyFault{
 		}
 		return f
 	}},
-	{name: "says that it has no such key", says: keysAtHand,
+	{name: "says that it has no such key", says: keysAvailable,
 		decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
 			if c.N == n && c.Verb == keystest.Signer {
 				f.Err = fmt.Errorf("key %s: %w", c.Request.KeyID, keys.ErrNoKey)
@@ -79,7 +79,7 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 			assert.Equal(t, before, files(t, st.repo), "%s: nothing is written unless all is signed", where)
 		} else {
 			sameVersionsSameBytes(t, st.repo, before, files(t, st.repo), where)
-			if fault.says == keysAtHand {
+			if fault.says == keysAvailable {
 				st.refresh(t, nil, where)
 			} else { // it was tried again, and not taken for an answer
 				st.published(t, task.Result.Versions, where)

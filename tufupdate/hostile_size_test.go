@@ -115,7 +115,7 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		data    []byte
-		warning string // "" if the document is taken in
+		warning string // "" if the document is accepted
 		times   uint64 // the size, that may be allocated
 		reads   int64
 	}{
@@ -147,7 +147,7 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 			if test.warning == "" {
 				assert.Empty(t, result.Warnings)
 			} else if assert.Len(t, result.Warnings, 1) {
-				assert.Contains(t, result.Warnings[0], "role team a: version 2")
+				assert.Contains(t, result.Warnings[0], "version 2 of role team a")
 				assert.Contains(t, result.Warnings[0], test.warning)
 				assert.Less(t, len(result.Warnings[0]), 1000, "a warning is for people")
 			}
@@ -198,11 +198,11 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 	key, other := testrepo.NewKey(t, testrepo.Ed25519), testrepo.NewKey(t, testrepo.Ed25519)
 	to := func(k *testrepo.Key, roles ...string) *delegation { return &delegation{k, roles} }
 	type uploads map[string][]byte
-	chain := func(end bool) uploads {
+	chain := func(length int, end bool) uploads {
 		all := uploads{"2.a": targetsFile(t, keyA, 2, to(key, "c0"))}
-		for i := range 1000 {
+		for i := range length {
 			d := to(key, fmt.Sprintf("c%d", i+1))
-			if i == 999 && end {
+			if i == length-1 && end {
 				d = nil
 			}
 			all[fmt.Sprintf("1.c%d", i)] = targetsFile(t, key, 1, d)
@@ -215,8 +215,9 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 		warnings int
 		listed   map[string]int64 // afterwards
 	}{
-		{"a chain 1,000 deep", chain(true), 0, map[string]int64{"a": 2, "c999": 1}},
-		{"a chain 1,000 deep that leads nowhere", chain(false), 1001, map[string]int64{"a": 1, "c999": 0}},
+		{"a chain as deep as clients follow", chain(31, true), 0, map[string]int64{"a": 2, "c30": 1}},
+		{"a chain as deep that leads nowhere", chain(31, false), 32, map[string]int64{"a": 1, "c30": 0}},
+		{"a chain deeper than that", chain(1000, true), 32, map[string]int64{"a": 1, "c999": 0}},
 		{"a role below itself", uploads{"2.a": targetsFile(t, keyA, 2, to(keyA, "a"))}, 0, map[string]int64{"a": 2}},
 		{"two roles below each other", uploads{"2.a": targetsFile(t, keyA, 2, to(keyB, "b")),
 			"2.b": targetsFile(t, keyB, 2, to(keyA, "a"))},

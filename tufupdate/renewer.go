@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/storage"
 )
 
@@ -43,7 +44,7 @@ func newRenewer(u *Updater, renew Renew) *renewer {
 		limit = rate.Limit(renew.Rate)
 	}
 	burst := max(1, int(math.Ceil(renew.Rate)))
-	r.store = retrying{&paced{u.config.Store, rate.NewLimiter(limit, burst), &r.requests}}
+	r.store = repofiles.Retry(&paced{u.config.Store, rate.NewLimiter(limit, burst), &r.requests})
 	return r
 }
 
@@ -106,12 +107,7 @@ func (r *renewer) report() (Renewal, error) {
 func (r *renewer) round(ctx context.Context) {
 	round := Renewal{Began: time.Now()}
 	before := r.requests.Load()
-	apps, err := guarded(func() ([]string, error) {
-		late := fmt.Errorf("the list of apps may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
-		ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
-		defer cancel()
-		return r.renew.Apps(ctx)
-	})
+	apps, err := r.list(ctx)
 	if err == nil {
 		round.Apps = len(apps)
 		round.Added, round.Failed = r.visit(ctx, apps)
@@ -133,6 +129,14 @@ func (r *renewer) round(ctx context.Context) {
 		log.InfoContext(ctx, "renewal: looked at all apps")
 	}
 	r.last = round
+}
+
+// list returns the apps to look after.
+func (r *renewer) list(ctx context.Context) ([]string, error) {
+	late := fmt.Errorf("the list of apps may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+	defer cancel()
+	return r.renew.Apps(ctx)
 }
 
 // visit looks at apps, many at once, in an order that differs from replica to replica. What it knew

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/tasks"
 )
 
@@ -21,17 +22,17 @@ func renewals() uuid.UUID {
 // add adds a task for roles that are due, unless there is one: its ID follows from the timestamp
 // that is published, so all replicas with one task store agree on it. If it has failed, delegated
 // roles go by themselves: whatever may be wrong with them, the others are renewed.
-func (r *renewer) add(ctx context.Context, app string, published [sha256.Size]byte, roles []string) (added bool,
+func (r *renewer) add(ctx context.Context, app string, timestamp [sha256.Size]byte, roles []string) (added bool,
 	problem error) {
-	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", published), roles)
+	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", timestamp), roles)
 	if err != nil || failed == nil {
 		return added, err
 	}
-	top := slices.DeleteFunc(slices.Clone(roles), isDelegated)
-	delegated := slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return !isDelegated(role) })
+	top := slices.DeleteFunc(slices.Clone(roles), published.IsDelegated)
+	delegated := slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return !published.IsDelegated(role) })
 	for what, roles := range map[string][]string{"top": top, "delegated": delegated} {
 		if len(roles) > 0 {
-			addedNow, err := r.addAgain(ctx, app, fmt.Sprintf("%x %s", published, what), roles)
+			addedNow, err := r.addAgain(ctx, app, fmt.Sprintf("%x %s", timestamp, what), roles)
 			added, problem = added || addedNow, errors.Join(problem, err)
 		}
 	}

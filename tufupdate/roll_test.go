@@ -253,7 +253,7 @@ func TestANewDelegationEntersOnceItsRoleIsThere(t *testing.T) {
 	})
 	result := roll(t, u, repo)
 	require.Len(t, result.Warnings, 1)
-	assert.Contains(t, result.Warnings[0], "role targets: version 2 is not taken in")
+	assert.Contains(t, result.Warnings[0], "ignoring unlisted version 2 of role targets")
 	assert.Contains(t, result.Warnings[0], "delegated role new")
 	assert.EqualValues(t, 1, versions(t, client)["targets"])
 
@@ -291,13 +291,13 @@ func TestABadUploadStopsNothing(t *testing.T) {
 			require.NoError(t, err)
 			result := roll(t, u, repo)
 			require.Len(t, result.Warnings, 1)
-			assert.Contains(t, result.Warnings[0], "role targets: version 2 is not taken in")
+			assert.Contains(t, result.Warnings[0], "ignoring unlisted version 2 of role targets")
 			assert.Equal(t, map[string]int64{"snapshot": 2, "timestamp": 2}, result.Versions)
 			require.NoError(t, newClient(t, repo).Refresh())
 
 			repo.Upload(t, "targets", 3, nil)
 			result = roll(t, u, repo)
-			assert.EqualValues(t, 3, versions(t, newClient(t, repo))["targets"], "the next number is taken in")
+			assert.EqualValues(t, 3, versions(t, newClient(t, repo))["targets"], "the next number is accepted")
 		})
 	}
 }

@@ -57,7 +57,7 @@ func TestRotatedOfflineTargetsAreAWarningUntilTheirHoldersSign(t *testing.T) {
 	repo.Rotate(t, "targets")
 	result := roll(t, u, repo)
 	require.Len(t, result.Warnings, 1)
-	assert.Contains(t, result.Warnings[0], "keys that it no longer has")
+	assert.Contains(t, result.Warnings[0], "signed by replaced keys")
 	repo.Upload(t, "targets", 2, nil)
 	assert.Empty(t, roll(t, u, repo).Warnings)
 	require.NoError(t, newClient(t, repo).Refresh())

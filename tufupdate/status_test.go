@@ -75,9 +75,9 @@ func TestStatusShowsWhatIsWrong(t *testing.T) {
 			repo.Overwrite(t, repo.File("snapshot", 1), repo.Read(t, repo.File("targets", 1)))
 		}, "snapshot", `has type "targets"`},
 		"rotated timestamp": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, "timestamp",
-			"keys that the role no longer has"},
+			"signed by replaced keys"},
 		"rotated targets": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "targets") }, "targets",
-			"keys that the role no longer has"},
+			"signed by replaced keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})

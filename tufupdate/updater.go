@@ -3,14 +3,14 @@ package tufupdate
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/internal/published"
+	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
 )
@@ -20,10 +20,9 @@ import (
 // store.
 type Updater struct {
 	config   Config
-	store    storage.Store
+	store    storage.Store // retried
 	log      *slog.Logger
-	trust    *trust
-	cache    *cache
+	memory   *repofiles.Memory
 	combiner *combiner
 	renewer  *renewer // nil: nothing is renewed unasked
 	stopping atomic.Bool
@@ -36,9 +35,14 @@ func New(config Config) (*Updater, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Updater{config: config, store: retrying{config.Store}, log: config.Logger, trust: newTrust(),
-		cache: newCache(config.CacheSize)}
-	u.combiner = &combiner{roll: u.roll, timeout: config.RollTimeout, next: map[string]*batch{}}
+	u := &Updater{
+		config: config, store: repofiles.Retry(config.Store), log: config.Logger,
+		memory: repofiles.NewMemory(config.CacheSize),
+	}
+	u.combiner = &combiner{timeout: config.RollTimeout, next: map[string]*batch{}}
+	u.combiner.roll = func(ctx context.Context, app string, roles []string) (tasks.Result, error) {
+		return guarded(u.log, func() (tasks.Result, error) { return u.roll(ctx, app, roles) })
+	}
 	if config.Renew != nil {
 		u.renewer = newRenewer(u, *config.Renew)
 	}
@@ -85,7 +89,7 @@ func (u *Updater) Roll(ctx context.Context, app string, roles []string) (tasks.R
 	if err := checkNames(app, roles); err != nil {
 		return tasks.Result{}, err
 	}
-	return u.combiner.do(ctx, app, unique(roles))
+	return u.combiner.do(ctx, app, published.Unique(roles))
 }
 
 // Task returns a task that was accepted; tasks.ErrNotFound if there is none.
@@ -143,129 +147,3 @@ func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) 
 	log.InfoContext(ctx, "task succeeded", "versions", result.Versions)
 	return result, nil
 }
-
-// roll is what the combiner calls.
-func (u *Updater) roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-	settings, err := u.settings(ctx, app)
-	if err != nil {
-		return tasks.Result{}, err
-	}
-	r := &roll{u: u, app: app, roles: roles, keys: u.keyring(app, settings), taken: map[string]int64{},
-		steps: map[string]int{}}
-	return r.run(ctx)
-}
-
-// accept checks a request as far as that takes few reads, and none if the app is remembered, and
-// returns the roles: the defaults if there are none, each once.
-func (u *Updater) accept(ctx context.Context, app string, roles []string) ([]string, error) {
-	if err := checkNames(app, roles); err != nil {
-		return nil, err
-	}
-	settings, err := u.settings(ctx, app)
-	if err != nil {
-		return nil, err
-	}
-	goal := tufmeta.Timestamp
-	if slices.ContainsFunc(roles, isDelegated) {
-		goal = tufmeta.Targets
-	}
-	v, ring := newView(u.store, app, goal, u.cache.get(app)), u.keyring(app, settings)
-	accepted, err := u.look(ctx, v, ring, unique(roles))
-	if err != nil && v.trusting && ctx.Err() == nil { // what is remembered may be to blame
-		accepted, err = u.look(ctx, v.again(), ring, unique(roles))
-	}
-	return accepted, err
-}
-
-// look checks a request against an app's files.
-func (u *Updater) look(ctx context.Context, v *view, ring *keyring, roles []string) ([]string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // of what was read ahead in vain
-	p, roles, err := u.prepare(ctx, v, ring, roles)
-	if err != nil {
-		return nil, err
-	}
-	if slices.ContainsFunc(roles, isDelegated) {
-		if err := u.loadSnapshot(ctx, p); err != nil {
-			return nil, err
-		}
-		t := newTree(p, ring, roles)
-		if err := t.walk(ctx); err != nil {
-			return nil, err
-		}
-		if _, err = t.plan(ctx); err != nil {
-			return nil, err
-		}
-	}
-	u.cache.add(p.app, &state{roots: p.roots, files: v.files()})
-	return roles, nil
-}
-
-// checkNames checks what can be checked without a look at the repository.
-func checkNames(app string, roles []string) error {
-	if err := CheckApp(app); err != nil {
-		return err
-	}
-	for _, role := range roles {
-		switch role {
-		case tufmeta.Root:
-			return errorf(app, "refused", ErrRootRole)
-		case defaults:
-			return errorf(app, "role without a name", ErrUnknownRole)
-		}
-	}
-	return nil
-}
-
-// defaults stands for the roles of a request that names none, until the repository has been looked
-// at. It is no name of a role.
-const defaults = ""
-
-// unique returns roles sorted, each once, so that equal requests look equal.
-func unique(roles []string) []string {
-	if len(roles) == 0 {
-		return []string{defaults}
-	}
-	roles = slices.Clone(roles)
-	slices.Sort(roles)
-	return slices.Compact(roles)
-}
-
-// prepare loads root and timestamp, puts the default roles in their place, and makes sure that the
-// keys of the top-level roles that have to be signed are at hand.
-func (u *Updater) prepare(ctx context.Context, v *view, ring *keyring, roles []string) (*published, []string, error) {
-	p, err := u.loadRoots(ctx, v)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := u.loadTimestamp(ctx, p); err != nil {
-		return nil, nil, err
-	}
-	top := p.root().Roles
-	if slices.Contains(roles, defaults) {
-		online, err := ring.isOnline(ctx, top[tufmeta.Targets], "")
-		if err != nil {
-			return nil, nil, err
-		}
-		roles = append(slices.Clone(roles), tufmeta.Snapshot, tufmeta.Timestamp)
-		if online {
-			roles = append(roles, tufmeta.Targets)
-		}
-		roles = slices.DeleteFunc(unique(roles), func(role string) bool { return role == defaults })
-	}
-	needed := []string{tufmeta.Timestamp}
-	if !isTimestampOnly(roles) {
-		needed = append(needed, tufmeta.Snapshot)
-	}
-	if slices.Contains(roles, tufmeta.Targets) {
-		needed = append(needed, tufmeta.Targets)
-	}
-	for _, role := range needed {
-		if _, err := ring.online(ctx, top[role], ""); err != nil {
-			return nil, nil, err
-		}
-	}
-	return p, roles, nil
-}
-
-func isTimestampOnly(roles []string) bool { return len(roles) == 1 && roles[0] == tufmeta.Timestamp }

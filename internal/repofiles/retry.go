@@ -1,24 +1,28 @@
-package tufupdate
+package repofiles
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/tufonline/tufonline/storage"
 )
 
-// retrying is a store that tries calls again whose outcome is unknown: a renewal should not fail
+// Retry returns a store that tries calls again whose outcome is unknown: a renewal should not fail
 // for one lost answer. The contract of storage.Store makes that safe, since a write that has landed
 // already succeeds again.
+func Retry(store storage.Store) storage.Store { return retrying{store} }
+
 type retrying struct{ storage.Store }
 
 const (
 	tries      = 3
 	firstPause = 50 * time.Millisecond
 )
+
+// Unwrap returns the store that is retried.
+func (s retrying) Unwrap() storage.Store { return s.Store }
 
 func (s retrying) Get(ctx context.Context, key string) (storage.Object, error) {
 	return retry(ctx, func() (storage.Object, error) { return s.Store.Get(ctx, key) })
@@ -34,8 +38,8 @@ func (s retrying) Replace(ctx context.Context, key string, old storage.Version, 
 
 func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
-		result, err := guarded(call)
-		if err == nil || answered(err) || ctx.Err() != nil || try == tries {
+		result, err := call()
+		if err == nil || Answered(err) || ctx.Err() != nil || try == tries {
 			return result, err
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
@@ -48,19 +52,9 @@ func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// guarded calls what the embedder has provided, and turns a panic into an error: one app's store,
-// key or function must not end the process.
-func guarded[T any](call func() (T, error)) (result T, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-	}()
-	return call()
-}
-
-// answered reports whether an error is an answer, which will be the same the next time.
-func answered(err error) bool {
+// Answered reports whether a store's error is an answer. After any other error the outcome of the
+// call is unknown.
+func Answered(err error) bool {
 	for _, sentinel := range []error{
 		storage.ErrNotFound, storage.ErrExists, storage.ErrConflict, storage.ErrTooLarge, storage.ErrInvalidKey,
 	} {

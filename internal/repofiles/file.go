@@ -1,0 +1,108 @@
+package repofiles
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/storage"
+)
+
+// A File is what the store holds under one name. Parsing and verifying are done once. Its methods
+// may be called from many goroutines at once.
+type File struct {
+	*tufmeta.Document // nil if there is an Err
+
+	Name   string
+	Stored storage.Version // storage.Absent if nothing could be read
+	Err    error           // why there is no document; storage.ErrNotFound if there is no such file
+
+	settled     atomic.Bool // it was verified and is what a document lists: under its name it stays
+	delegations func() (*tufmeta.Delegations, error)
+
+	mu       sync.Mutex
+	verdicts []verdict
+	root     func() (*tufmeta.RootDocument, error) // nil until Follow was called
+	after    *tufmeta.RootDocument                 // that root follows
+}
+
+// A verdict is what verifying by one role has said.
+type verdict struct {
+	by       *tufmeta.Role
+	verified *tufmeta.Verified
+	err      error
+}
+
+func newFile(name string, stored storage.Version, d *tufmeta.Document, err error) *File {
+	f := &File{Document: d, Name: name, Stored: stored, Err: err}
+	f.delegations = sync.OnceValues(func() (*tufmeta.Delegations, error) {
+		return tufmeta.ParseDelegations(f.Document)
+	})
+	return f
+}
+
+// Written returns the file that a signed document has become. Its delegations are those of before,
+// since signing does not change them.
+func Written(name string, stored storage.Version, v *tufmeta.Verified, before *File) *File {
+	f := newFile(name, stored, v.Document, nil)
+	f.delegations = before.delegations
+	f.verdicts = []verdict{{by: v.Role(), verified: v}}
+	f.settled.Store(true)
+	return f
+}
+
+// Exists reports whether there is such a file, whatever it holds.
+func (f *File) Exists() bool { return !errors.Is(f.Err, storage.ErrNotFound) }
+
+// Verify is [tufmeta.Role.Verify].
+func (f *File) Verify(by *tufmeta.Role) (*tufmeta.Verified, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if v := f.verdict(by); v != nil {
+		return v.verified, v.err
+	}
+	verified, err := by.Verify(f.Document)
+	f.verdicts = append(f.verdicts, verdict{by, verified, err})
+	return verified, err
+}
+
+func (f *File) verdict(by *tufmeta.Role) *verdict {
+	for i := range f.verdicts {
+		if v := &f.verdicts[i]; v.by == by || v.by.Equal(by) {
+			return v
+		}
+	}
+	return nil
+}
+
+// Follow is [tufmeta.RootDocument.Follow] of the root before it, or [tufmeta.ParseRoot] if that is
+// nil.
+func (f *File) Follow(before *tufmeta.RootDocument) (*tufmeta.RootDocument, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.root == nil || f.after != before {
+		f.after = before
+		f.root = sync.OnceValues(func() (*tufmeta.RootDocument, error) {
+			if before == nil {
+				return tufmeta.ParseRoot(f.Document)
+			}
+			return before.Follow(f.Document)
+		})
+	}
+	return f.root()
+}
+
+// Delegations is [tufmeta.ParseDelegations].
+func (f *File) Delegations() (*tufmeta.Delegations, error) { return f.delegations() }
+
+// Settle notes that the file is verified and is what a document lists.
+func (f *File) Settle() { f.settled.Store(true) }
+
+// size estimates the memory in bytes that a file takes.
+func (f *File) size() int64 {
+	if f.Document == nil {
+		return 0
+	}
+	return f.Size()
+}

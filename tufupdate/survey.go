@@ -1,0 +1,234 @@
+package tufupdate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tufonline/tufonline/internal/custody"
+	"github.com/tufonline/tufonline/internal/published"
+	"github.com/tufonline/tufonline/internal/release"
+	"github.com/tufonline/tufonline/internal/repofiles"
+	"github.com/tufonline/tufonline/internal/tufmeta"
+)
+
+// A survey gathers a Status, and which roles are due.
+type survey struct {
+	ring       *custody.Keyring
+	validity   release.Validity
+	status     Status
+	now        time.Time
+	warnBefore time.Duration   // a role expires
+	warned     map[string]bool // what a warning is about
+	online     []surveyed      // roles that can be signed
+	broken     error           // the first thing that is wrong
+}
+
+// A surveyed is one role as it was judged.
+type surveyed struct {
+	role     *tufmeta.Role
+	bins     string            // the prefix of the delegation's bins if the role is one of them, else ""
+	document *tufmeta.Verified // nil if it could not be read
+	replaced bool              // the document is signed by replaced keys
+	problem  error             // what is wrong with the document
+	refused  error             // why the role is not signed although its keys are available
+}
+
+// name names the role. The bins of a delegation share a name, since there may be thousands.
+func (r surveyed) name() string { return cmp.Or(r.bins, r.role.Name) }
+
+// survey judges all that is published, by q unlisted versions too. After an error the survey holds
+// what was judged until then. It is nil if not even root was.
+func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, q published.Question,
+) (*survey, *published.Repository, error) {
+	l := u.loader(app, settings)
+	q.Survey, q.Depth = true, published.ToTargets
+	repo, err := l.Load(ctx, set, q)
+	if repo == nil {
+		return nil, nil, exit(app, err)
+	}
+	s := &survey{
+		ring: l.Ring, validity: settings.validity(), status: Status{App: app}, now: time.Now(),
+		warnBefore: u.config.WarnExpiry,
+	}
+	err = s.roles(ctx, repo, err)
+	s.status.Warnings = append(s.status.Warnings, repo.Warnings...)
+	return s, repo, err
+}
+
+// roles surveys the roles from the top down, as far as they could be judged before err.
+func (s *survey) roles(ctx context.Context, repo *published.Repository, err error) error {
+	problem, failure := published.Untrusted(err)
+	top := repo.Root().Roles
+	if err := s.add(ctx, surveyed{role: top[tufmeta.Root], document: repo.Root().Verified}); err != nil {
+		return err
+	}
+	for _, below := range []struct {
+		role     string
+		document *published.Document
+	}{{tufmeta.Timestamp, repo.Timestamp}, {tufmeta.Snapshot, repo.Snapshot}} {
+		r := surveyed{role: top[below.role]}
+		if d := below.document; d != nil {
+			r.document, r.replaced = d.Verified(), d.Replaced()
+		} else if r.problem = problem; failure != nil {
+			return exit(s.status.App, failure)
+		}
+		if err := s.add(ctx, r); err != nil || r.problem != nil {
+			return err
+		}
+	}
+	if failure != nil {
+		return exit(s.status.App, failure)
+	}
+	return s.targets(ctx, repo)
+}
+
+// targets surveys the targets roles: targets first, then the delegated roles by name.
+func (s *survey) targets(ctx context.Context, repo *published.Repository) error {
+	targets := repo.Targets()
+	slices.SortFunc(targets[1:], func(a, b published.Target) int { return strings.Compare(a.Role.Name, b.Role.Name) })
+	for _, t := range targets {
+		r := surveyed{role: t.Role, bins: t.Bins, problem: t.Err}
+		if t.Listed != nil {
+			r.document, r.replaced = t.Listed.Verified(), t.Listed.Replaced()
+		}
+		var err error
+		if r.refused, err = s.refusal(ctx, repo, t); err != nil {
+			return err
+		}
+		if err := s.add(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusal returns why a targets role is not signed although its keys are available.
+func (s *survey) refusal(ctx context.Context, repo *published.Repository, t published.Target) (refused, failure error) {
+	for {
+		questions, refused := repo.Entitled(t, s.ring)
+		if len(questions) == 0 {
+			return refused, nil
+		}
+		for _, q := range questions {
+			if _, err := s.ring.Of(ctx, q); err != nil {
+				return nil, exit(s.status.App, err)
+			}
+		}
+	}
+}
+
+// add adds a role.
+func (s *survey) add(ctx context.Context, r surveyed) error {
+	row := RoleStatus{Role: r.role.Name}
+	online, unusable := s.usable(ctx, r)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	switch {
+	case unusable != nil:
+		s.warn("keys of "+r.name(), unusable.Error())
+		s.broken = cmp.Or(s.broken, exit(s.status.App, unusable))
+	case online && r.refused != nil:
+		s.warn("refusal of "+r.name(), r.refused.Error())
+	case online:
+		row.Online = true
+	}
+	if d := r.document; d != nil {
+		row.Version, row.Expires, row.Verified = d.Version(), d.Expires().UTC(), r.problem == nil && !r.replaced
+		left := int64(row.Expires.Sub(s.now) / time.Second)
+		row.ExpiresIn = &left
+		if r.replaced {
+			row.Problem = "it is signed by replaced keys"
+		}
+		if row.Online && row.Role != tufmeta.Root { // which is never signed here, whatever keys there are
+			s.online = append(s.online, r)
+		} else {
+			s.warnExpiry(r, row, unusable)
+		}
+	}
+	if r.problem != nil {
+		problem := exit(s.status.App, r.problem)
+		row.Problem = problem.Error()
+		s.broken = cmp.Or(s.broken, problem)
+	}
+	s.status.Roles = append(s.status.Roles, row)
+	return nil
+}
+
+// usable reports whether a role is online. Its signers are asked for their public keys. An error is
+// why that is not known, or why the keys cannot be used.
+func (s *survey) usable(ctx context.Context, r surveyed) (bool, error) {
+	h, err := s.ring.Of(ctx, custody.Question{Role: r.role, Bins: r.bins})
+	if err != nil {
+		return false, err
+	}
+	switch h.State {
+	case custody.Offline:
+		return false, nil
+	case custody.Unknown:
+		return false, h.Err
+	}
+	if err := h.Check(ctx); err != nil {
+		return false, fmt.Errorf("role %s: %w", r.role.Name, err)
+	}
+	return true, nil
+}
+
+// warn adds a warning, once for each thing that it is about.
+func (s *survey) warn(about, text string) {
+	if s.warned == nil {
+		s.warned = map[string]bool{}
+	}
+	if !s.warned[about] {
+		s.warned[about] = true
+		s.status.Warnings = append(s.status.Warnings, text)
+	}
+}
+
+// warnExpiry warns of a role that expires soon and that people have to see to.
+func (s *survey) warnExpiry(r surveyed, row RoleStatus, unusable error) {
+	left := row.Expires.Sub(s.now)
+	if left > s.warnBefore {
+		return
+	}
+	verb, why := "expires", "its keys are offline: their holders have to sign it anew"
+	if left <= 0 {
+		verb = "has expired"
+	}
+	if unusable != nil {
+		why = "its keys cannot be used"
+	}
+	s.warn("expiry of "+r.name(), fmt.Sprintf("role %s: version %d %s at %s, and %s", row.Role, row.Version, verb,
+		row.Expires.Format(time.RFC3339), why))
+}
+
+// due returns the online roles that are to be renewed, bins by their prefix, and when the first of
+// all online roles is to be. lead is how long before it expires a role is renewed. If the validity of
+// a role cannot be found out, that is an error of this role alone.
+func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string,
+	first time.Time,
+) {
+	for _, r := range s.online {
+		validity, err := s.validity(ctx, r.role, r.bins, r.document)
+		if err != nil {
+			s.broken = cmp.Or(s.broken, exit(s.status.App, err))
+			continue
+		}
+		at := r.document.Expires().Add(-lead(validity))
+		if r.replaced {
+			at = s.now // clients reject what replaced keys have signed
+		}
+		if !at.After(s.now) && !slices.Contains(roles, r.name()) {
+			roles = append(roles, r.name())
+		}
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	slices.Sort(roles)
+	return roles, first
+}
