@@ -7,10 +7,6 @@
 // (s3:GetObject) besides that to write (s3:PutObject), and without the right to list
 // (s3:ListBucket) S3 does not say whether an object is missing or forbidden, so that no new one can
 // be told from a failure.
-//
-// Buckets are opened by gocloud; requests are made with the AWS client behind it. gocloud's own
-// calls would not do: they have no If-Match, write other names than they are given for some keys,
-// and say "not found" of a missing bucket as of a missing object.
 package s3store
 
 import (
@@ -25,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"gocloud.dev/blob"
 
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/storage/internal/content"
@@ -53,25 +48,11 @@ var (
 	_ storage.Lister  = (*Store)(nil)
 )
 
-// New returns the Store of the bucket of that name, with the client behind b, which gocloud's
-// s3blob has opened. A blob.PrefixedBucket's prefix is lost: give it in the options instead. The
-// Store stays good when b is closed.
-func New(b *blob.Bucket, name string, opts Options) (*Store, error) {
-	var client *s3.Client
-	if !b.As(&client) {
-		return nil, fmt.Errorf("bucket %s: no S3 client behind it: not opened by gocloud's s3blob", name)
-	}
-	if name == "" {
-		return nil, errors.New("bucket has no name")
-	}
-	if opts.Limit < 0 {
-		return nil, fmt.Errorf("bucket %s: limit of %d bytes", name, opts.Limit)
-	}
+// New returns the Store of the bucket of that name, which the client reaches. A name or a prefix
+// that cannot be makes every call fail.
+func New(client *s3.Client, bucket string, opts Options) *Store {
 	opts.Limit = cmp.Or(opts.Limit, storage.DefaultLimit)
-	if err := storage.CheckKey(opts.Prefix + "key"); err != nil {
-		return nil, fmt.Errorf("bucket %s: prefix %q: %w", name, opts.Prefix, err)
-	}
-	return &Store{client: client, bucket: name, opts: opts}, nil
+	return &Store{client: client, bucket: bucket, opts: opts}
 }
 
 // Get implements storage.Store.
