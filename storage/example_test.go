@@ -4,11 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"net/url"
 	"os"
-
-	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/memblob" // or gcsblob, azureblob, …
 
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/storage/filestore"
@@ -39,26 +35,6 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 	// Output: replace app/timestamp.json: object has changed
-}
-
-// Any of gocloud's buckets can be a store, for one process.
-func ExampleDriver() {
-	bucket := storage.Driver{Scheme: "bucket",
-		Open: func(ctx context.Context, u *url.URL, limit int64) (storage.Store, error) {
-			if err := storage.CheckParams(u); err != nil {
-				return nil, err
-			}
-			b, err := blob.OpenBucket(ctx, "mem://")
-			if err != nil {
-				return nil, err
-			}
-			s := storage.NewBucket(b)
-			s.Limit = limit
-			return s, nil
-		}}
-	s, err := storage.Open(context.Background(), "bucket://?colour=red", bucket)
-	fmt.Println(s, err)
-	// Output: <nil> storage URL bucket://: unknown query parameter "colour": not one of limit
 }
 
 func ExampleProbe() {

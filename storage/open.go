@@ -28,9 +28,9 @@ type Driver struct {
 //	file:///var/lib/tuf?create_dir=true                   filestore.Driver()
 //	s3://bucket?region=eu-central-1&prefix=tuf/           s3store.Driver()
 //
-// The forms are those that gocloud's blob.OpenBucket takes. In addition every scheme takes
-// limit=BYTES, the size of the largest object that is read, instead of DefaultLimit. Credentials
-// have no place in the URL, and no error shows any.
+// Each driver documents its parameters. In addition every scheme takes limit=BYTES, the size of the
+// largest object that is read, instead of DefaultLimit. Credentials have no place in the URL, and no
+// error shows any.
 //
 // A store that is an io.Closer has to be closed when it is no longer used.
 func Open(ctx context.Context, rawURL string, drivers ...Driver) (Store, error) {

@@ -1,14 +1,14 @@
 // Package storage is where a TUF repository's files lie: the [Store] interface with its three
-// verbs, [Memory], and [Bucket], an adapter for any gocloud bucket that is safe within one process.
+// verbs, and [Memory].
 //
 // A Store is what makes concurrent signers safe. Two verbs write, both conditionally:
 // [Store.Create] makes a file that never changes again, [Store.Replace] swaps one that does if it
 // is still the one that the caller read. No lock is needed around them.
 //
-// Stores that are atomic among processes are in packages of their own: filestore (a directory) and
-// s3store (Amazon S3 and what is compatible with it). [Open] opens a store from a URL. A store that
-// is new to a deployment is tried out with [Probe]; package storagetest holds the suite that every
-// Store passes.
+// Other stores are in packages of their own. filestore (a directory) and s3store (Amazon S3 and what
+// is compatible with it) are atomic among processes, bucketstore (any gocloud bucket) only within
+// one. [Open] opens a store from a URL. [Probe] tries out a store that is new to a deployment.
+// Package storagetest holds the suite that every Store passes.
 package storage
 
 import (

@@ -17,6 +17,7 @@ import (
 	"gocloud.dev/gcerrors"
 
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/bucketstore"
 	"github.com/tufonline/tufonline/storage/storagetest"
 )
 
@@ -91,7 +92,7 @@ func liars() map[string]liar {
 			unprobed: true,
 			underTest: func(t *testing.T) func() storage.Store {
 				b := files(t)
-				return func() storage.Store { return storage.NewBucket(b) }
+				return func() storage.Store { return bucketstore.New(b, bucketstore.Options{}) }
 			},
 		},
 		"reads what was there before": {
@@ -214,13 +215,13 @@ func (l *writer) Replace(ctx context.Context, key string, old storage.Version, d
 type unlocked struct{ bucket *blob.Bucket }
 
 func (u *unlocked) Get(ctx context.Context, key string) (storage.Object, error) {
-	return storage.NewBucket(u.bucket).Get(ctx, key)
+	return bucketstore.New(u.bucket, bucketstore.Options{}).Get(ctx, key)
 }
 
 func (u *unlocked) Create(ctx context.Context, key string, data []byte) (storage.Version, error) {
 	err := u.bucket.WriteAll(ctx, key, data, &blob.WriterOptions{IfNotExist: true})
 	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
-		return storage.NewBucket(u.bucket).Create(ctx, key, data)
+		return bucketstore.New(u.bucket, bucketstore.Options{}).Create(ctx, key, data)
 	}
 	if err != nil {
 		return storage.Absent, err
@@ -230,7 +231,7 @@ func (u *unlocked) Create(ctx context.Context, key string, data []byte) (storage
 }
 
 func (u *unlocked) Replace(ctx context.Context, key string, old storage.Version, data []byte) (storage.Version, error) {
-	return storage.NewBucket(u.bucket).Replace(ctx, key, old, data)
+	return bucketstore.New(u.bucket, bucketstore.Options{}).Replace(ctx, key, old, data)
 }
 
 // stale answers every other read with what the one before it returned.

@@ -1,4 +1,4 @@
-package storage_test
+package bucketstore_test
 
 import (
 	"context"
@@ -9,16 +9,46 @@ import (
 	"github.com/stretchr/testify/require"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/driver"
+	"gocloud.dev/blob/fileblob"
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
 
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/storage/bucketstore"
+	"github.com/tufonline/tufonline/storage/storagetest"
 )
 
-func TestBucketHeadersFollowTheVerb(t *testing.T) {
+func TestStoreOnMemory(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T, limit int64) func() storage.Store {
+		return open(t, memblob.OpenBucket(nil), limit)
+	})
+}
+
+func TestStoreOnFiles(t *testing.T) {
+	for name, options := range map[string]fileblob.Options{
+		"with attributes beside them": {NoTempDir: true},
+		"without attributes":          {NoTempDir: true, Metadata: fileblob.MetadataDontWrite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storagetest.Run(t, func(t *testing.T, limit int64) func() storage.Store {
+				b, err := fileblob.OpenBucket(t.TempDir(), &options)
+				require.NoError(t, err)
+				return open(t, b, limit)
+			})
+		})
+	}
+}
+
+func open(t *testing.T, b *blob.Bucket, limit int64) func() storage.Store {
+	t.Cleanup(func() { b.Close() })
+	s := bucketstore.New(b, bucketstore.Options{Limit: limit})
+	return func() storage.Store { return s }
+}
+
+func TestHeadersFollowTheVerb(t *testing.T) {
 	b := memblob.OpenBucket(nil)
 	defer b.Close()
-	s := storage.NewBucket(b)
+	s := bucketstore.New(b, bucketstore.Options{})
 	_, err := s.Create(t.Context(), "1.root.json", []byte("{}"))
 	require.NoError(t, err)
 	_, err = s.Replace(t.Context(), "replaced", storage.Absent, []byte("x"))
@@ -34,12 +64,12 @@ func TestBucketHeadersFollowTheVerb(t *testing.T) {
 	}
 }
 
-func TestBucketIsForOneProcess(t *testing.T) {
-	var s storage.Store = storage.NewBucket(memblob.OpenBucket(nil))
+func TestStoreIsForOneProcess(t *testing.T) {
+	var s storage.Store = bucketstore.New(memblob.OpenBucket(nil), bucketstore.Options{})
 	assert.Implements(t, (*storage.SingleProcess)(nil), s)
 }
 
-func TestBucketFailures(t *testing.T) {
+func TestFailures(t *testing.T) {
 	broken := errors.New("broken")
 	notFound := gcerrors.NotFound
 	for name, c := range map[string]struct {
@@ -62,7 +92,7 @@ func TestBucketFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := blob.NewBucket(&c.service)
 			defer b.Close()
-			s := storage.NewBucket(b)
+			s := bucketstore.New(b, bucketstore.Options{})
 			check := func(want, err error) {
 				t.Helper()
 				require.Error(t, err)
@@ -90,6 +120,7 @@ type fakeService struct {
 	driver.Bucket
 	readCode, listCode, closeCode gcerrors.ErrorCode
 	write                         error
+	closePanics                   bool
 
 	committed []string
 }
@@ -143,6 +174,9 @@ func (w *fakeWriter) Write(data []byte) (int, error) {
 }
 
 func (w *fakeWriter) Close() error {
+	if w.closePanics {
+		panic("not implemented")
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
