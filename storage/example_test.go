@@ -43,7 +43,7 @@ func ExampleProbe() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := storage.Probe(ctx, s, "scratch/"); err != nil {
+	if err := storage.Probe(ctx, s, storage.ProbeOptions{Prefix: "scratch/"}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("writes are atomic")

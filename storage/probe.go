@@ -16,17 +16,24 @@ const (
 	probeCleanup = 10 * time.Second // for deleting what a probe made
 )
 
-// Probe tries out whether s keeps its promises, as storage that is new to a deployment should be
-// before it is trusted: many writers race for scratch objects whose keys begin with prefix, and
-// each time exactly one has to win, all others have to be told so, and its bytes have to be what is
-// read. The error wraps ErrNoAtomicWrites and says what was seen if a promise was broken. A call
-// that failed is an error too, but not that one: then nothing is proven.
+// ProbeOptions are optional.
+type ProbeOptions struct {
+	Prefix string // comes before the keys of all scratch objects: "scratch/"
+}
+
+// Probe tries out whether s keeps its promises. A deployment should probe storage that is new to it
+// before it trusts that storage.
 //
-// A probe sees the writers of this process only, and what they happen to hit: passing is good
-// evidence, and no proof. It deletes what it made if s is a Deleter that may; scratch objects that
-// stay do no harm.
-func Probe(ctx context.Context, s Store, prefix string) error {
-	scratch := prefix + "probe-" + rand.Text()
+// Many writers race for scratch objects. Each time exactly one has to win, all others have to be
+// told so, and a read has to return the winner's bytes. If a promise was broken, the error wraps
+// ErrNoAtomicWrites and says what was seen. A call that failed is another error, since it proves
+// nothing.
+//
+// A probe sees only the writers of this process, and only the moments that they hit. Passing is
+// good evidence, and no proof. Probe deletes its scratch objects if s is a Deleter that may delete;
+// those that stay do no harm.
+func Probe(ctx context.Context, s Store, opts ProbeOptions) error {
+	scratch := opts.Prefix + "probe-" + rand.Text()
 	if err := CheckKey(scratch); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
@@ -189,7 +196,7 @@ func (p probe) holdsNothing(ctx context.Context, key string) error {
 // cleanUp leaves behind what it cannot delete: signing needs no right to delete, so a deployment
 // need not have one.
 func (p probe) cleanUp(ctx context.Context) {
-	d, ok := p.store.(Deleter)
+	d, ok := As[Deleter](p.store)
 	if !ok {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 
 func TestProbeTellsAFailureFromABreach(t *testing.T) {
 	honest := storagetest.NewFlaky(storage.NewMemory(), nil)
-	require.NoError(t, storage.Probe(t.Context(), honest, ""))
+	require.NoError(t, storage.Probe(t.Context(), honest, storage.ProbeOptions{}))
 	calls := len(honest.Calls())
 	require.Greater(t, calls, 100)
 
@@ -29,7 +29,7 @@ func TestProbeTellsAFailureFromABreach(t *testing.T) {
 				failed = c.Verb
 				return fault
 			})
-			err := storage.Probe(t.Context(), s, "")
+			err := storage.Probe(t.Context(), s, storage.ProbeOptions{})
 			if failed == storagetest.Delete {
 				require.NoError(t, err, "what cannot be deleted stays")
 				continue
@@ -45,7 +45,7 @@ func TestProbeStaysUnderItsPrefixAndCleansUp(t *testing.T) {
 	_, err := m.Create(t.Context(), "mine", []byte("x"))
 	require.NoError(t, err)
 	s := storagetest.NewFlaky(m, nil)
-	require.NoError(t, storage.Probe(t.Context(), s, "scratch/of-"))
+	require.NoError(t, storage.Probe(t.Context(), s, storage.ProbeOptions{Prefix: "scratch/of-"}))
 	for _, c := range s.Calls() {
 		require.Regexp(t, "^scratch/of-", c.Key)
 	}
@@ -64,7 +64,7 @@ func TestProbeEndsWithItsContextAndStillCleansUp(t *testing.T) {
 		}
 		return storagetest.Fault{}
 	})
-	err := storage.Probe(ctx, s, "")
+	err := storage.Probe(ctx, s, storage.ProbeOptions{})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, storage.ErrNoAtomicWrites)
 	keys, err := m.List(t.Context(), "")
@@ -73,9 +73,11 @@ func TestProbeEndsWithItsContextAndStillCleansUp(t *testing.T) {
 }
 
 func TestProbeNeedsNoDeleter(t *testing.T) {
-	require.NoError(t, storage.Probe(t.Context(), struct{ storage.Store }{storage.NewMemory()}, "scratch/"))
+	s := struct{ storage.Store }{storage.NewMemory()}
+	require.NoError(t, storage.Probe(t.Context(), s, storage.ProbeOptions{}))
 }
 
 func TestProbeRefusesAPrefixOfNoKey(t *testing.T) {
-	require.ErrorIs(t, storage.Probe(t.Context(), storage.NewMemory(), "../"), storage.ErrInvalidKey)
+	err := storage.Probe(t.Context(), storage.NewMemory(), storage.ProbeOptions{Prefix: "../"})
+	require.ErrorIs(t, err, storage.ErrInvalidKey)
 }

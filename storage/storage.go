@@ -59,7 +59,8 @@ type Store interface {
 	Replace(ctx context.Context, key string, old Version, data []byte) (Version, error)
 }
 
-// A Deleter is a Store that can remove objects. Deleting what is not there succeeds.
+// A Deleter is a Store that can remove objects. Deleting what is not there succeeds. [As] finds it
+// and the other optional interfaces, also behind a wrapper.
 type Deleter interface {
 	Delete(ctx context.Context, key string) error
 }

@@ -62,7 +62,7 @@ func (r Renew) withDefaults(store storage.Store) (Renew, error) {
 		return r, fmt.Errorf("tufupdate: Renew.Every %v or Rate %v is negative", r.Every, r.Rate)
 	}
 	if r.Apps == nil {
-		lister, ok := store.(storage.Lister)
+		lister, ok := storage.As[storage.Lister](store)
 		if !ok {
 			return r, errors.New("tufupdate: Renew.Apps is missing, and the store cannot list")
 		}

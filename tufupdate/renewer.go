@@ -56,6 +56,9 @@ type paced struct {
 	requests *atomic.Int64
 }
 
+// Unwrap is for storage.As.
+func (p *paced) Unwrap() storage.Store { return p.Store }
+
 func (p *paced) Get(ctx context.Context, key string) (storage.Object, error) {
 	if err := p.limiter.Wait(ctx); err != nil {
 		return storage.Object{}, err

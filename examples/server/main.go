@@ -97,10 +97,10 @@ func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := store.(storage.SingleProcess); ok {
+	if _, ok := storage.As[storage.SingleProcess](store); ok {
 		log.Warn("the store is safe for one process only: nothing else may write to it", "store", url)
 	}
-	err = storage.Probe(ctx, store, "")
+	err = storage.Probe(ctx, store, storage.ProbeOptions{})
 	if errors.Is(err, storage.ErrNoAtomicWrites) {
 		err = fmt.Errorf("the store cannot be used, since writers at the same time would overwrite each other: %w", err)
 	}

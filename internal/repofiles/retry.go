@@ -16,6 +16,9 @@ func Retry(store storage.Store) storage.Store { return retrying{store} }
 
 type retrying struct{ storage.Store }
 
+// Unwrap is for storage.As.
+func (s retrying) Unwrap() storage.Store { return s.Store }
+
 const (
 	tries      = 3
 	firstPause = 50 * time.Millisecond

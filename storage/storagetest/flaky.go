@@ -44,8 +44,8 @@ type Fault struct {
 }
 
 // Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers
-// them. Its methods may be called from many goroutines at once. It is a Deleter and a Lister; where
-// the other store is none, those fail with errors.ErrUnsupported.
+// them. Its methods may be called from many goroutines at once. It is a Deleter and a Lister. If the
+// other store is none, Delete and List fail with errors.ErrUnsupported.
 type Flaky struct {
 	store storage.Store
 	fault func(Call) Fault
@@ -70,6 +70,9 @@ func NewFlaky(s storage.Store, fault func(Call) Fault) *Flaky {
 	}
 	return &Flaky{store: s, fault: fault}
 }
+
+// Unwrap returns the other store, for storage.As.
+func (f *Flaky) Unwrap() storage.Store { return f.store }
 
 // Calls returns the calls so far, in the order in which they started.
 func (f *Flaky) Calls() []Call {
@@ -109,7 +112,7 @@ func (f *Flaky) Replace(ctx context.Context, key string, old storage.Version, da
 // Delete implements storage.Deleter.
 func (f *Flaky) Delete(ctx context.Context, key string) error {
 	_, err := pass(ctx, f, Delete, key, func() (struct{}, error) {
-		d, ok := f.store.(storage.Deleter)
+		d, ok := storage.As[storage.Deleter](f.store)
 		if !ok {
 			return struct{}{}, fmt.Errorf("delete %s: %w", key, errors.ErrUnsupported)
 		}
@@ -121,7 +124,7 @@ func (f *Flaky) Delete(ctx context.Context, key string) error {
 // List implements storage.Lister.
 func (f *Flaky) List(ctx context.Context, prefix string) ([]string, error) {
 	return pass(ctx, f, List, prefix, func() ([]string, error) {
-		l, ok := f.store.(storage.Lister)
+		l, ok := storage.As[storage.Lister](f.store)
 		if !ok {
 			return nil, fmt.Errorf("list %q: %w", prefix, errors.ErrUnsupported)
 		}

@@ -126,7 +126,7 @@ func TestProbeRefusesLiars(t *testing.T) {
 			needsProcessors(t, liar)
 			s := liar.underTest(t)()
 			for range tries {
-				if err := storage.Probe(t.Context(), s, "scratch/"); err != nil {
+				if err := storage.Probe(t.Context(), s, storage.ProbeOptions{Prefix: "scratch/"}); err != nil {
 					require.ErrorIs(t, err, storage.ErrNoAtomicWrites)
 					return
 				}

@@ -122,7 +122,7 @@ func goodKeys(t *testing.T, backend Backend) {
 		require.NoError(t, err, "get %q", key)
 		require.Equal(t, key, string(object.Data))
 	}
-	if l, ok := s.(storage.Lister); ok {
+	if l, ok := storage.As[storage.Lister](s); ok {
 		listed, err := l.List(t.Context(), "")
 		require.NoError(t, err)
 		require.ElementsMatch(t, keys, listed)
@@ -164,7 +164,7 @@ func badKeys(t *testing.T, backend Backend) {
 			require.ErrorIs(t, err, storage.ErrInvalidKey, "create")
 			_, err = s.Replace(t.Context(), key, storage.Absent, []byte("data"))
 			require.ErrorIs(t, err, storage.ErrInvalidKey, "replace")
-			if d, ok := s.(storage.Deleter); ok {
+			if d, ok := storage.As[storage.Deleter](s); ok {
 				require.ErrorIs(t, d.Delete(t.Context(), key), storage.ErrInvalidKey, "delete")
 			}
 		})
@@ -226,7 +226,7 @@ func ownership(t *testing.T, backend Backend) {
 
 func deleting(t *testing.T, backend Backend) {
 	s := single(t, backend)
-	d, ok := s.(storage.Deleter)
+	d, ok := storage.As[storage.Deleter](s)
 	if !ok {
 		t.Skip("the store is no storage.Deleter")
 	}
@@ -247,7 +247,7 @@ func deleting(t *testing.T, backend Backend) {
 
 func listing(t *testing.T, backend Backend) {
 	s := single(t, backend)
-	l, ok := s.(storage.Lister)
+	l, ok := storage.As[storage.Lister](s)
 	if !ok {
 		t.Skip("the store is no storage.Lister")
 	}
@@ -288,10 +288,10 @@ func ended(t *testing.T, backend Backend) {
 	require.ErrorIs(t, err, context.Canceled, "create")
 	_, err = s.Replace(ctx, "there", version, []byte("other"))
 	require.ErrorIs(t, err, context.Canceled, "replace")
-	if d, ok := s.(storage.Deleter); ok {
+	if d, ok := storage.As[storage.Deleter](s); ok {
 		require.ErrorIs(t, d.Delete(ctx, "there"), context.Canceled, "delete")
 	}
-	if l, ok := s.(storage.Lister); ok {
+	if l, ok := storage.As[storage.Lister](s); ok {
 		_, err = l.List(ctx, "")
 		require.ErrorIs(t, err, context.Canceled, "list")
 	}
@@ -306,9 +306,9 @@ func ended(t *testing.T, backend Backend) {
 
 func probed(t *testing.T, backend Backend) {
 	s := single(t, backend)
-	require.NoError(t, storage.Probe(t.Context(), s, "scratch/"))
-	_, canDelete := s.(storage.Deleter)
-	if l, ok := s.(storage.Lister); ok && canDelete {
+	require.NoError(t, storage.Probe(t.Context(), s, storage.ProbeOptions{Prefix: "scratch/"}))
+	_, canDelete := storage.As[storage.Deleter](s)
+	if l, ok := storage.As[storage.Lister](s); ok && canDelete {
 		left, err := l.List(t.Context(), "")
 		require.NoError(t, err)
 		require.Empty(t, left, "what a probe left behind")
