@@ -39,7 +39,7 @@ type host struct {
 func newHost(t *testing.T, options testrepo.Options, roles ...string) *host {
 	t.Helper()
 	h := &host{
-		repo:    testrepo.New(t, storage.NewMemory(), options),
+		repo:    testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options),
 		keys:    keys.NewMemory(),
 		choices: [][]string{nil, {metadata.TIMESTAMP}, {metadata.SNAPSHOT}, {metadata.TARGETS}},
 	}

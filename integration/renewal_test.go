@@ -36,7 +36,7 @@ func (a appKeys) Signer(ctx context.Context, req keys.Request) (signature.Signer
 func TestThreeReplicasRenewAThousandAppsOnce(t *testing.T) {
 	const apps, replicas, late = 1000, 3, 5 * time.Minute
 	db := pgserver.Start(t)
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	soon := time.Now().Add(late)
 	later := time.Now().AddDate(0, 0, 100)
 	provider := appKeys{}

@@ -23,7 +23,7 @@ type listing struct {
 }
 
 func TestAsFindsWhatAWrappedStoreCanDo(t *testing.T) {
-	m := storage.NewMemory()
+	m := storage.NewMemory(storage.MemoryOptions{})
 	wrapped := wrapper{opaque{wrapper{opaque{m}}}}
 	deleter, ok := storage.As[storage.Deleter](wrapped)
 	assert.True(t, ok)
@@ -33,7 +33,8 @@ func TestAsFindsWhatAWrappedStoreCanDo(t *testing.T) {
 }
 
 func TestAsPrefersTheOuterStore(t *testing.T) {
-	outer := listing{wrapper{opaque{storage.NewMemory()}}, storage.NewMemory()}
+	m := storage.NewMemory(storage.MemoryOptions{})
+	outer := listing{wrapper{opaque{m}}, m}
 	lister, ok := storage.As[storage.Lister](outer)
 	assert.True(t, ok)
 	assert.Equal(t, outer, lister)
@@ -41,8 +42,8 @@ func TestAsPrefersTheOuterStore(t *testing.T) {
 
 func TestAsStopsAtAStoreThatDoesNotUnwrap(t *testing.T) {
 	for name, s := range map[string]storage.Store{
-		"opaque":                opaque{storage.NewMemory()},
-		"a wrapper of opaque":   wrapper{opaque{opaque{storage.NewMemory()}}},
+		"opaque":                opaque{storage.NewMemory(storage.MemoryOptions{})},
+		"a wrapper of opaque":   wrapper{opaque{opaque{storage.NewMemory(storage.MemoryOptions{})}}},
 		"a wrapper of no store": wrapper{},
 		"no store":              nil,
 	} {

@@ -12,12 +12,15 @@ import (
 	"sync"
 )
 
+// MemoryOptions are optional.
+type MemoryOptions struct {
+	Limit int64 // the size in bytes of the largest object that Get returns; 0 means DefaultLimit
+}
+
 // Memory is a Store in the memory of this process: for tests, and to try things out. It is a
 // Deleter and a Lister too.
 type Memory struct {
-	// Limit is the size in bytes of the largest object that Get returns; 0 means DefaultLimit. Set
-	// it before the first use.
-	Limit int64
+	limit int64
 
 	mu      sync.RWMutex
 	objects map[string]Object
@@ -32,7 +35,9 @@ var (
 )
 
 // NewMemory returns a Memory that holds nothing.
-func NewMemory() *Memory { return &Memory{objects: make(map[string]Object)} }
+func NewMemory(opts MemoryOptions) *Memory {
+	return &Memory{limit: cmp.Or(opts.Limit, DefaultLimit), objects: make(map[string]Object)}
+}
 
 // SingleProcess says that nobody outside this process sees the objects.
 func (m *Memory) SingleProcess() {}
@@ -48,8 +53,8 @@ func (m *Memory) Get(ctx context.Context, key string) (Object, error) {
 	if !ok {
 		return Object{}, fmt.Errorf("get %s: %w", key, ErrNotFound)
 	}
-	if limit := cmp.Or(m.Limit, DefaultLimit); int64(len(object.Data)) > limit {
-		return Object{}, fmt.Errorf("get %s: %w of %d bytes", key, ErrTooLarge, limit)
+	if int64(len(object.Data)) > m.limit {
+		return Object{}, fmt.Errorf("get %s: %w of %d bytes", key, ErrTooLarge, m.limit)
 	}
 	object.Data = bytes.Clone(object.Data)
 	return object, nil

@@ -101,8 +101,6 @@ func memoryDriver() Driver {
 		if err := CheckParams(u); err != nil {
 			return nil, err
 		}
-		m := NewMemory()
-		m.Limit = limit
-		return m, nil
+		return NewMemory(MemoryOptions{Limit: limit}), nil
 	}}
 }

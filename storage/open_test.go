@@ -13,7 +13,7 @@ import (
 )
 
 func TestOpenAsksTheDriverOfTheScheme(t *testing.T) {
-	want := storage.NewMemory()
+	want := storage.NewMemory(storage.MemoryOptions{})
 	var query url.Values
 	var limit int64
 	other := storage.Driver{Scheme: "other", Open: func(context.Context, *url.URL, int64) (storage.Store, error) {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestProbeTellsAFailureFromABreach(t *testing.T) {
-	honest := storagetest.NewFlaky(storage.NewMemory(), nil)
+	honest := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), nil)
 	require.NoError(t, storage.Probe(t.Context(), honest, storage.ProbeOptions{}))
 	calls := len(honest.Calls())
 	require.Greater(t, calls, 100)
@@ -22,7 +22,7 @@ func TestProbeTellsAFailureFromABreach(t *testing.T) {
 	for n := 1; n <= calls; n++ {
 		for name, fault := range map[string]storagetest.Fault{"before": {Before: broken}, "after": {After: broken}} {
 			failed := storagetest.Delete
-			s := storagetest.NewFlaky(storage.NewMemory(), func(c storagetest.Call) storagetest.Fault {
+			s := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), func(c storagetest.Call) storagetest.Fault {
 				if c.N != n {
 					return storagetest.Fault{}
 				}
@@ -41,7 +41,7 @@ func TestProbeTellsAFailureFromABreach(t *testing.T) {
 }
 
 func TestProbeStaysUnderItsPrefixAndCleansUp(t *testing.T) {
-	m := storage.NewMemory()
+	m := storage.NewMemory(storage.MemoryOptions{})
 	_, err := m.Create(t.Context(), "mine", []byte("x"))
 	require.NoError(t, err)
 	s := storagetest.NewFlaky(m, nil)
@@ -55,7 +55,7 @@ func TestProbeStaysUnderItsPrefixAndCleansUp(t *testing.T) {
 }
 
 func TestProbeEndsWithItsContextAndStillCleansUp(t *testing.T) {
-	m := storage.NewMemory()
+	m := storage.NewMemory(storage.MemoryOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	s := storagetest.NewFlaky(m, func(c storagetest.Call) storagetest.Fault {
 		if c.N == 12 { // after the first race
@@ -73,11 +73,11 @@ func TestProbeEndsWithItsContextAndStillCleansUp(t *testing.T) {
 }
 
 func TestProbeNeedsNoDeleter(t *testing.T) {
-	s := struct{ storage.Store }{storage.NewMemory()}
+	s := struct{ storage.Store }{storage.NewMemory(storage.MemoryOptions{})}
 	require.NoError(t, storage.Probe(t.Context(), s, storage.ProbeOptions{}))
 }
 
 func TestProbeRefusesAPrefixOfNoKey(t *testing.T) {
-	err := storage.Probe(t.Context(), storage.NewMemory(), storage.ProbeOptions{Prefix: "../"})
+	err := storage.Probe(t.Context(), storage.NewMemory(storage.MemoryOptions{}), storage.ProbeOptions{Prefix: "../"})
 	require.ErrorIs(t, err, storage.ErrInvalidKey)
 }

@@ -9,8 +9,7 @@ import (
 
 func TestMemory(t *testing.T) {
 	storagetest.Run(t, func(_ *testing.T, limit int64) func() storage.Store {
-		m := storage.NewMemory()
-		m.Limit = limit
+		m := storage.NewMemory(storage.MemoryOptions{Limit: limit})
 		return func() storage.Store { return m }
 	})
 }

@@ -29,7 +29,7 @@ func BenchmarkTargets(b *testing.B) {
 			if kind != testrepo.Ed25519 && n > 100_000 {
 				continue
 			}
-			repo := testrepo.New(b, storage.NewMemory(), testrepo.Options{Keys: map[string]string{
+			repo := testrepo.New(b, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Keys: map[string]string{
 				"targets": kind, "snapshot": kind, "timestamp": kind,
 			}})
 			putTargets(b, repo, kind, n, nil)
@@ -44,7 +44,7 @@ func BenchmarkTargets(b *testing.B) {
 // With as many versions of everything in the store.
 func BenchmarkDelay20ms(b *testing.B) {
 	for _, versions := range []int{1, 100, 5_000} {
-		repo := testrepo.New(b, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(b, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		u := signingUpdater(b, repo, repo.Store)
 		for range versions - 1 {
 			roll(b, u, repo)
@@ -61,7 +61,7 @@ func BenchmarkDelay20ms(b *testing.B) {
 }
 
 func BenchmarkSnapshotOf16384(b *testing.B) {
-	repo := testrepo.New(b, storage.NewMemory(), testrepo.Options{Succinct: 14})
+	repo := testrepo.New(b, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 14})
 	for _, cold := range []bool{true, false} {
 		b.Run(temperature(cold), func(b *testing.B) { compare(b, repo, repo.Store, cold, false) })
 	}
@@ -71,9 +71,9 @@ func BenchmarkSnapshotOf16384(b *testing.B) {
 func BenchmarkApps(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			store := storage.NewMemory()
+			store := storage.NewMemory(storage.MemoryOptions{})
 			provider := keys.NewMemory()
-			one := testrepo.New(b, storage.NewMemory(), testrepo.Options{})
+			one := testrepo.New(b, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 			apps := make([]string, n)
 			for i := range apps {
 				apps[i] = fmt.Sprintf("acme/app%d", i)

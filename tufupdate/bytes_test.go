@@ -43,7 +43,7 @@ func withoutChanges(text string, lists bool) string {
 func TestAllBytesButThoseMeantToChangeStay(t *testing.T) {
 	for _, pretty := range []bool{true, false} {
 		t.Run(fmt.Sprintf("pretty %v", pretty), func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{
 				Pretty: pretty, Unknown: true, Hashes: true, Delegation: nested,
 				Keys:      map[string]string{"root": testrepo.RSA, "snapshot": testrepo.ECDSA, "timestamp": testrepo.Ed25519},
 				Threshold: map[string]int{"targets": 2},
@@ -84,7 +84,7 @@ func layout(text string) string {
 }
 
 func TestADocumentExpiresItsFullValidityFromNowInWholeSeconds(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	roll(t, newUpdater(t, repo, repo.Provider(t)), repo)
 	for _, role := range []string{"targets", "snapshot", "timestamp"} {
 		var file struct {

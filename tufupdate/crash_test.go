@@ -28,7 +28,7 @@ func TestNumbersOfACrashedWriterAreSkipped(t *testing.T) {
 }
 
 func passNumbers(t *testing.T, left int) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for version := int64(2); version < int64(2+left); version++ {
 		for _, role := range []string{"targets", "snapshot"} {
 			_, err := repo.Store.Create(t.Context(), repo.File(role, version), []byte("left by a crash"))
@@ -56,7 +56,7 @@ func passNumbers(t *testing.T, left int) {
 // there were, the next one gets through, and numbers stay within reason.
 func TestAnyNumberOfFailuresIsPassed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(),
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
 			testrepo.Options{Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}}}})
 		flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) (f storagetest.Fault) {
 			if c.Write > 0 && strings.Contains(c.Key, "team") {
@@ -82,7 +82,8 @@ func TestACrashBetweenUnversionedFilesIsFinishedByTheNextRoll(t *testing.T) {
 	for writes := range 3 {
 		for _, hashes := range []bool{false, true} {
 			t.Run(fmt.Sprintf("after %d writes, hashes %v", writes, hashes), func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Inconsistent: true, Hashes: hashes})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+					testrepo.Options{Inconsistent: true, Hashes: hashes})
 				whole := repo.Store
 				crash := &crashing{Store: whole, left: writes}
 				repo.Store = crash

@@ -29,7 +29,7 @@ func TestNobodyTakesAnotherOnesRole(t *testing.T) {
 		"a role claims one of another branch":        {"innermost", "team+b/ü"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 			u := newUpdater(t, repo, repo.Provider(t, test.from))
 			client := newClient(t, repo)
 			require.NoError(t, client.Refresh())
@@ -57,7 +57,7 @@ func TestDelegationsMayBeDeep(t *testing.T) {
 		name := string(rune('a' + i))
 		below = []testrepo.Delegation{{Name: name, Paths: []string{name + "/*"}, Children: below}}
 	}
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: below})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: below})
 	u := newUpdater(t, repo, repo.Provider(t))
 	result := roll(t, u, repo, "a")
 	assert.Equal(t, map[string]int64{"a": 2, "snapshot": 2, "timestamp": 2}, result.Versions)

@@ -32,7 +32,7 @@ func evil(t *testing.T, md *metadata.TargetsType) metadata.HexBytes {
 func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 	for _, asked := range []string{"snapshot", "child"} {
 		t.Run(asked+" is asked for", func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{
 				Delegation: []testrepo.Delegation{{Name: "team", Paths: []string{"team/*"}, Target: "team/file"}},
 			})
 			client := newClient(t, repo)
@@ -77,7 +77,7 @@ func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT} {
 		for _, inconsistent := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, inconsistent %v", role, inconsistent), func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Inconsistent: inconsistent})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Inconsistent: inconsistent})
 				revoked := repo.Keys[role]
 				repo.Rotate(t, role)
 				u := newUpdater(t, repo, repo.Provider(t), pin(repo.Root))
@@ -108,7 +108,8 @@ func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 // Without any key: bins share theirs, and the next document of one is put in the place of
 // another's.
 func TestADocumentIsNotTakenForThatOfARoleWithTheSameKey(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 1, BinTarget: "some/file"})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+		testrepo.Options{Succinct: 1, BinTarget: "some/file"})
 	full, empty := "bin-0", "bin-1"
 	if len(repo.Targets(t, full, 1).Signed.Targets) == 0 {
 		full, empty = empty, full
@@ -127,7 +128,7 @@ func TestADocumentIsNotTakenForThatOfARoleWithTheSameKey(t *testing.T) {
 
 // What was uploaded for roles that are new is taken in, whatever keys they share.
 func TestNewRolesMayShareTheirKeys(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(),
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
 		testrepo.Options{Delegation: []testrepo.Delegation{{Name: "a", Paths: []string{"a/*"}}}})
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
 		repo.Declare(t, md, testrepo.Delegation{Name: "b", Paths: []string{"b/*"}})
@@ -145,7 +146,7 @@ func TestNewRolesMayShareTheirKeys(t *testing.T) {
 }
 
 func TestAnExpiredUploadDoesNotReplaceWhatIsValid(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	repo.Upload(t, "targets", 2,
 		func(md *metadata.TargetsType) { md.Expires = time.Now().Add(-time.Hour).UTC().Truncate(time.Second) })
 	result := roll(t, newUpdater(t, repo, repo.Provider(t, "targets")), repo)
@@ -156,7 +157,7 @@ func TestAnExpiredUploadDoesNotReplaceWhatIsValid(t *testing.T) {
 
 // A provider may tell roles apart, whatever keys they share, but is asked once for all bins.
 func TestAProviderIsAskedForEachRole(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: []testrepo.Delegation{
 		{Name: "team-a", Paths: []string{"a/*"}}, {Name: "team-b", Paths: []string{"b/*"}},
 	}})
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
@@ -170,7 +171,7 @@ func TestAProviderIsAskedForEachRole(t *testing.T) {
 		"team-a", "team-b")
 	assert.Equal(t, map[string]int{"timestamp": 1, "snapshot": 1, "team-a": 1, "team-b": 1}, asked)
 
-	bins := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
+	bins := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 4})
 	asked = map[string]int{}
 	roll(t, newUpdater(t, bins, nil, func(c *tufupdate.Config) { c.Keys = recording{bins.Provider(t), asked} }), bins,
 		"bin")
@@ -189,7 +190,7 @@ func (r recording) Signer(ctx context.Context, req keys.Request) (signature.Sign
 
 // What panics in somebody else's code fails the roll, and nothing more.
 func TestAPanicIsAnError(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for name, change := range map[string]func(c *tufupdate.Config){
 		"store":    func(c *tufupdate.Config) { c.Store = panicking{repo.Store} },
 		"provider": func(c *tufupdate.Config) { c.Keys = panickingKeys{} },

@@ -15,7 +15,7 @@ import (
 // What an operator has decided for an app goes before what the repository says.
 func ExampleConfig_settings() {
 	_, err := tufupdate.New(tufupdate.Config{
-		Store: storage.NewMemory(),
+		Store: storage.NewMemory(storage.MemoryOptions{}),
 		Keys:  keys.NewMemory(),
 		Settings: func(_ context.Context, app string) (tufupdate.Settings, error) {
 			if app == "acme/new" {
@@ -34,7 +34,7 @@ func ExampleConfig_settings() {
 // A refusal says which it is.
 func ExampleUpdater_ForceOnline() {
 	updater, err := tufupdate.New(tufupdate.Config{
-		Store: storage.NewMemory(), Keys: keys.NewMemory(), Logger: slog.New(slog.DiscardHandler),
+		Store: storage.NewMemory(storage.MemoryOptions{}), Keys: keys.NewMemory(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -92,7 +92,7 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 // What is uploaded for a role waits while it is not known whether that role's keys are at hand; the
 // others do not.
 func TestAnUploadWaitsForItsRolesKeys(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	repo.Upload(t, "innermost", 2, nil)
 	u := newUpdater(t, repo, repo.Provider(t), failing("innermost", keystest.Signer, keystest.Fault{Err: errKeysDown}))
 	result := roll(t, u, repo, "snapshot")

@@ -41,7 +41,7 @@ func FuzzRoll(f *testing.F) {
 		{Unknown: true, Pretty: true, Succinct: 1},
 		{Inconsistent: true, Threshold: map[string]int{"targets": 2, "snapshot": 2}},
 	} {
-		repo := testrepo.New(f, storage.NewMemory(), o)
+		repo := testrepo.New(f, storage.NewMemory(storage.MemoryOptions{}), o)
 		roll(f, newUpdater(f, repo, repo.Provider(f)), repo)
 		repos = append(repos, repo)
 	}

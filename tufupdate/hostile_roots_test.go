@@ -33,8 +33,9 @@ func (m rootMaker) next(version int64, change func(*metadata.RootType), signers 
 // What can be done with the chain of roots.
 func TestRootsThatDoNotFollow(t *testing.T) {
 	var count tally
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Threshold: map[string]int{"root": 2, "targets": 2}})
-	other := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+		testrepo.Options{Threshold: map[string]int{"root": 2, "targets": 2}})
+	other := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	m := rootMaker{t, repo}
 	own, fresh := repo.Keys["root"], testrepo.NewKey(t, testrepo.Ed25519)
 	givenTo := func(role string, keys ...*testrepo.Key) func(*metadata.RootType) { // with a threshold of as many
@@ -108,7 +109,7 @@ func declaredTwice(k *testrepo.Key, role string) func(*metadata.RootType) {
 // Of two roots that are signed properly, an updater stays with that which it saw; it does not even
 // look at the other.
 func TestAForkOfTheRootsIsNotFollowed(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	m := rootMaker{t, repo}
 	u := newUpdater(t, repo, provider, pin(repo.Root))
@@ -140,7 +141,7 @@ func TestVersionsAndSignaturesOfTheOtherRoles(t *testing.T) {
 	var count tally
 	for shape, inconsistent := range map[string]bool{"consistent": false, "inconsistent": true} {
 		t.Run(shape, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(),
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
 				testrepo.Options{Inconsistent: inconsistent, Threshold: map[string]int{"targets": 2, "snapshot": 2}})
 			v := newVictim(t, repo, &count)
 			for _, role := range []string{"timestamp", "snapshot", "targets"} {
@@ -174,7 +175,7 @@ func TestVersionsAndSignaturesOfTheOtherRoles(t *testing.T) {
 
 // Numbers that are too large are called so, whatever they overflow.
 func TestAVersionTooLargeIsCalledSo(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	name := repo.File("timestamp", 0)
 	for version, problem := range map[string]string{

@@ -104,7 +104,7 @@ const mib = 1 << 20
 // without them. It allocates, in all, no more than a multiple of the document's size, and reads
 // nothing for it but the document and what the document delegates to.
 func TestExpensiveUploadsStopNothing(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
 	v := newVictim(t, base, &tally{}, "team a")
 	key := base.Keys["team a"][0]
 	head, tail := `{"_type":"targets",`, `"expires":"2099-01-01T00:00:00Z","spec_version":"1.0.31","targets":{},"version":2}`
@@ -163,7 +163,7 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 
 // The same in the place of a file that has to be trusted.
 func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for name, data := range map[string][]byte{
 		"signatures":         []byte(`{"signatures":[` + many(20_000, `{"keyid":"%07d","sig":"00"}`) + `],"signed":{}}`),
 		"arrays in arrays":   []byte(strings.Repeat(`[`, 100_000)),
@@ -191,7 +191,7 @@ func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
 // A holder of an offline role builds what he likes below it. A roll takes it in, or goes on without
 // it, and clients follow.
 func TestWhatADelegatedHolderBuilds(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: []testrepo.Delegation{
+	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: []testrepo.Delegation{
 		{Name: "a", Paths: []string{"b/*"}}, {Name: "b", Paths: []string{"b/*"}, Target: "b/file"}}})
 	v := newVictim(t, base, &tally{}, "a", "b")
 	keyA, keyB := base.Keys["a"][0], base.Keys["b"][0]

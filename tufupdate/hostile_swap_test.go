@@ -33,7 +33,7 @@ type history struct {
 
 // live makes a history.
 func live(t *testing.T, o testrepo.Options) history {
-	repo := testrepo.New(t, storage.NewMemory(), o)
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), o)
 	h := history{repo, map[string]string{}}
 	roles := []string{metadata.TARGETS}
 	for name := range files(t, repo) {
@@ -189,8 +189,8 @@ func TestFilesMixedAndMatched(t *testing.T) {
 // A delegated role's file that cannot be trusted stops nothing but a roll of that role, or of those
 // below it.
 func TestABrokenDelegatedRoleStopsOnlyWhoAsksForIt(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
-	other := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
+	other := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	team := repo.File("team a", 1)
 	repo.Overwrite(t, team, other.Read(t, team))
 	provider := repo.Provider(t)
@@ -210,8 +210,8 @@ func TestClientsFollowAnUpdaterThatHasSeenMore(t *testing.T) {
 	for shape, options := range swapped {
 		t.Run(shape, func(t *testing.T) {
 			t.Parallel()
-			base := testrepo.New(t, storage.NewMemory(), options)
-			stranger := testrepo.New(t, storage.NewMemory(), options)
+			base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
+			stranger := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 			for name := range files(t, base) {
 				if !isMetadata(base, name) {
 					continue

@@ -194,7 +194,7 @@ func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
 	for name, options := range map[string]testrepo.Options{"consistent": {Hashes: true},
 		"inconsistent": {Hashes: true, Inconsistent: true}} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), options)
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 			provider := repo.Provider(t)
 			u := newUpdater(t, repo, provider, pin(repo.Root), forgetful)
 			roll(t, u, repo)

@@ -120,7 +120,7 @@ func kinds(t *testing.T, repo *testrepo.Repo) []victimFile {
 func TestEveryValueReplaced(t *testing.T) {
 	var count tally
 	t.Run("files", func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
 		v := newVictim(t, repo, &count)
 		for _, f := range kinds(t, repo) {
 			for _, anew := range []bool{false, true} {
@@ -171,7 +171,7 @@ func (f victimFile) attack(t *testing.T, repo *testrepo.Repo, at place, text str
 // A document that a broken tool of an offline role's holders has made, and they have signed, does
 // not reach clients that cannot read it.
 func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
 	v := newVictim(t, base, &tally{}, "targets")
 	upload := base.NextTargets(t, "targets", 2, nil)
 	file := place{"signed", "targets", testrepo.TopTarget}
@@ -206,7 +206,7 @@ func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
 // What is no JSON document in UTF-8, in the place of each kind of file.
 func TestFilesThatAreNoDocuments(t *testing.T) {
 	var count tally
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested[:1]})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
 	v := newVictim(t, repo, &count)
 	for _, f := range kinds(t, repo) {
 		for name, data := range map[string][]byte{

@@ -121,7 +121,7 @@ func resign[T metadata.Roles](o *objectModel, role string, md *metadata.Metadata
 
 // What we compare with does the same work.
 func TestTheObjectModelRolls(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	o := newObjectModel(t, repo.Store, repo)
 	require.NoError(t, o.roll(t.Context(), true))
 	require.NoError(t, o.roll(t.Context(), false))

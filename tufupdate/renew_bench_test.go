@@ -17,9 +17,9 @@ import (
 // verifies everything, and the next, which finds nothing changed.
 func BenchmarkRound(b *testing.B) {
 	const apps = 10_000
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	later := time.Now().AddDate(0, 0, 80) // nothing is due
-	repo := testrepo.New(b, storage.NewMemory(), testrepo.Options{Expires: map[string]time.Time{
+	repo := testrepo.New(b, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Expires: map[string]time.Time{
 		"root": later, "targets": later, "snapshot": later, "timestamp": later,
 	}})
 	var names []string

@@ -68,7 +68,7 @@ func TestNothingExpiresBecauseNobodyAsked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := expiring()
 				change(&o)
-				repo := testrepo.New(t, storage.NewMemory(), o)
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), o)
 				defer run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{})))()
 				client := newClient(t, repo)
 				const days = 20
@@ -89,7 +89,7 @@ func TestNothingExpiresBecauseNobodyAsked(t *testing.T) {
 // part of a tenth, is left.
 func TestRolesAreRenewedEarlyEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Early: 0.75, Jitter: -1}))
 		roll(t, u, repo)
 		before := noneExpired(t, repo)
@@ -112,7 +112,7 @@ func TestRolesAreRenewedEarlyEnough(t *testing.T) {
 func TestReplicasRenewAnAppOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const apps, replicas = 20, 3
-		store, shared := storage.NewMemory(), tasks.NewMemory(tasks.MemoryOptions{})
+		store, shared := storage.NewMemory(storage.MemoryOptions{}), tasks.NewMemory(tasks.MemoryOptions{})
 		var repos []*testrepo.Repo
 		for i := range apps {
 			o := expiring()
@@ -175,7 +175,7 @@ func (p perApp) Signer(ctx context.Context, req keys.Request) (signature.Signer,
 // An app that fails is looked at again, more and more seldom, and holds up no other.
 func TestAnAppThatFailsHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := storage.NewMemory()
+		store := storage.NewMemory(storage.MemoryOptions{})
 		o := expiring()
 		good := testrepo.New(t, store, o)
 		o.App = "acme/tampered"
@@ -243,7 +243,7 @@ func (r *records) count(text string) (n int) {
 // A task that has failed is not the last word.
 func TestAFailedRenewalIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), expiring())
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 		var broken atomic.Bool
 		broken.Store(true)
 		flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) (f storagetest.Fault) {
@@ -313,7 +313,7 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), expiring())
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 				offline := []string{}
 				if test.prepare != nil {
 					test.prepare(t, repo)
@@ -385,7 +385,7 @@ func TestABriefFailureIsNotRemembered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Expires: map[string]time.Time{
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Expires: map[string]time.Time{
 					"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour), "targets": time.Now().AddDate(0,
 						0, 80),
 				}})
@@ -435,7 +435,7 @@ func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := expiring()
 		o.Expires["root"] = time.Now().AddDate(0, 0, 20)
-		repo := testrepo.New(t, storage.NewMemory(), o)
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), o)
 		u := newUpdater(t, repo, nil, renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Keys = rootToo{repo} })
 		defer run(t, u)()
 		time.Sleep(5 * day)
@@ -450,7 +450,7 @@ func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
 // tasks that once did so are known to have succeeded.
 func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), expiring())
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 		backup := files(t, repo)
 		shared := tasks.NewMemory(tasks.MemoryOptions{})
 		start := func() (stop func()) {
@@ -505,7 +505,7 @@ func (o *outdated) Get(ctx context.Context, id string) (tasks.Task, error) {
 
 func TestTasksThatEndedLongAgoAreNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), expiring())
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) {
 			c.Tasks = &outdated{Store: tasks.NewMemory(tasks.MemoryOptions{}), known: map[string]bool{}}
 		})
@@ -517,7 +517,7 @@ func TestTasksThatEndedLongAgoAreNotWaitedFor(t *testing.T) {
 
 func TestManyAppsAtALowRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := storage.NewMemory()
+		store := storage.NewMemory(storage.MemoryOptions{})
 		var repos []*testrepo.Repo
 		for i := range 64 {
 			repos = append(repos, testrepo.New(t, store, testrepo.Options{App: fmt.Sprintf("acme/app%d", i)}))
@@ -538,7 +538,7 @@ func TestManyAppsAtALowRate(t *testing.T) {
 // back.
 func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		other := newUpdater(t, repo, repo.Provider(t))
 		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}))
 		defer run(t, u)()
@@ -567,7 +567,7 @@ func TestARoundLooksAtWhatIsPublished(t *testing.T) {
 
 func TestAnUnchangedAppCostsTwoRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{HashBins: 16})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{HashBins: 16})
 		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}))
 		defer run(t, u)()
 		time.Sleep(time.Hour) // what was due has been renewed
@@ -589,7 +589,7 @@ func TestAnUnchangedAppCostsTwoRequests(t *testing.T) {
 // The rate is that of the requests that are made, not of apps.
 func TestRoundsKeepTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := storage.NewMemory()
+		store := storage.NewMemory(storage.MemoryOptions{})
 		later := time.Now().AddDate(0, 0, 80) // nothing is due
 		var repos []*testrepo.Repo
 		for i := range 30 {
@@ -633,7 +633,7 @@ func TestARenewalThatDoesNotComeRoundIsReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 				u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: test.apps}))
 				_, err := u.Renewal()
 				require.NoError(t, err, "it has not begun")
@@ -654,10 +654,11 @@ func TestARenewalThatDoesNotComeRoundIsReported(t *testing.T) {
 // Who has to sign by hand is told long before.
 func TestWhatExpiresOfflineIsWarnedOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 1, Expires: map[string]time.Time{
-			"root": time.Now().AddDate(0, 0, 40), "targets": time.Now().AddDate(0, 0, 35),
-			"bin-0": time.Now().AddDate(0, 0, 38), "bin-1": time.Now().AddDate(0, 0, 38),
-		}})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+			testrepo.Options{Succinct: 1, Expires: map[string]time.Time{
+				"root": time.Now().AddDate(0, 0, 40), "targets": time.Now().AddDate(0, 0, 35),
+				"bin-0": time.Now().AddDate(0, 0, 38), "bin-1": time.Now().AddDate(0, 0, 38),
+			}})
 		var log records
 		u := newUpdater(t, repo, repo.Provider(t, "targets", "bin", "bin-0", "bin-1"), renewing(tufupdate.Renew{}),
 			func(c *tufupdate.Config) { c.Logger = slog.New(&log) })
@@ -682,7 +683,7 @@ func TestWhatExpiresOfflineIsWarnedOf(t *testing.T) {
 
 func TestTheStoreTellsWhichAppsThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := storage.NewMemory()
+		store := storage.NewMemory(storage.MemoryOptions{})
 		o := expiring()
 		first := testrepo.New(t, store, o)
 		o.App = "globex/deep/app"
@@ -697,7 +698,7 @@ func TestTheStoreTellsWhichAppsThereAre(t *testing.T) {
 }
 
 func TestRenewalThatMakesNoSenseIsRefused(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for name, renew := range map[string]tufupdate.Renew{
 		"never":                 {Early: -0.5},
 		"always":                {Early: 1},
@@ -748,7 +749,7 @@ func TestWhatMayBeTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 				outcome := &outcomes{Store: tasks.NewMemory(tasks.MemoryOptions{})}
 				u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
 					test.change(t, repo, c)

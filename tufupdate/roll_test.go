@@ -92,7 +92,7 @@ func TestARollRaisesVersionsAndClientsFollow(t *testing.T) {
 	for name, options := range shapes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			repo := testrepo.New(t, storage.NewMemory(), options)
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 			u := newUpdater(t, repo, repo.Provider(t))
 			client := newClient(t, repo)
 			if name != "expired" {
@@ -128,7 +128,7 @@ func TestAHalfUploadAmongManyRolesIsNotInTheWay(t *testing.T) {
 	for i := range 40 { // more than are read ahead
 		many = append(many, testrepo.Delegation{Name: fmt.Sprintf("d%02d", i), Paths: []string{fmt.Sprintf("d%02d/*", i)}})
 	}
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: many})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: many})
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
 		repo.Declare(t, md, testrepo.Delegation{Name: "late", Paths: []string{"late/*"}})
 		roles := md.Delegations.Roles
@@ -172,7 +172,7 @@ func TestRolesBringThoseAboveThem(t *testing.T) {
 		{[]string{"innermost"}, []string{"innermost", "snapshot", "timestamp"}},
 		{[]string{"team+b/ü", "targets", "targets"}, []string{"targets", "team+b/ü", "snapshot", "timestamp"}},
 	} {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 		u := newUpdater(t, repo, repo.Provider(t))
 		assert.Equal(t, test.signed, roll(t, u, repo, test.asked...).Roles, "asked for %v", test.asked)
 		require.NoError(t, newClient(t, repo).Refresh())
@@ -180,7 +180,7 @@ func TestRolesBringThoseAboveThem(t *testing.T) {
 }
 
 func TestDefaultsAndNamedRolesShareARoll(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	// The first roll holds the store until the others have come.
 	var begun sync.Once
 	busy, others := make(chan struct{}), make(chan struct{})
@@ -208,7 +208,7 @@ func TestDefaultsAndNamedRolesShareARoll(t *testing.T) {
 
 func TestAPrefixNamesAllBins(t *testing.T) {
 	for prefix, options := range map[string]testrepo.Options{"bins": {HashBins: 16}, "bin": {Succinct: 4}} {
-		repo := testrepo.New(t, storage.NewMemory(), options)
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 		u := newUpdater(t, repo, repo.Provider(t))
 		result := roll(t, u, repo, prefix)
 		assert.Len(t, result.Roles, 16+2)
@@ -222,7 +222,8 @@ func TestAPrefixNamesAllBins(t *testing.T) {
 func TestUploadedOfflineDocumentsEnterTheSnapshot(t *testing.T) {
 	for name, inconsistent := range map[string]bool{"consistent": false, "without consistent snapshots": true} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested, Inconsistent: inconsistent})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+				testrepo.Options{Delegation: nested, Inconsistent: inconsistent})
 			u := newUpdater(t, repo, repo.Provider(t, "targets", "inner"))
 			client := newClient(t, repo)
 			roll(t, u, repo)
@@ -245,7 +246,7 @@ func TestUploadedOfflineDocumentsEnterTheSnapshot(t *testing.T) {
 }
 
 func TestANewDelegationEntersOnceItsRoleIsThere(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Hashes: true, Pretty: true})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Hashes: true, Pretty: true})
 	u := newUpdater(t, repo, repo.Provider(t, "targets", "new"))
 	client := newClient(t, repo)
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
@@ -285,7 +286,7 @@ func TestABadUploadStopsNothing(t *testing.T) {
 		"of another role": func(t *testing.T, r *testrepo.Repo) []byte { return r.Read(t, r.File("snapshot", 1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 			u := newUpdater(t, repo, repo.Provider(t, "targets"))
 			_, err := repo.Store.Create(t.Context(), repo.File("targets", 2), bad(t, repo))
 			require.NoError(t, err)

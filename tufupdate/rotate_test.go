@@ -21,7 +21,7 @@ func TestRotatedKeysAreTakenUp(t *testing.T) {
 			}
 			t.Run(role+" "+name, func(t *testing.T) {
 				t.Parallel()
-				repo := testrepo.New(t, storage.NewMemory(), options)
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 				u := newUpdater(t, repo, repo.Provider(t))
 				client := newClient(t, repo)
 				require.NoError(t, client.Refresh())
@@ -44,7 +44,7 @@ func TestRotatedKeysAreTakenUp(t *testing.T) {
 }
 
 func TestARotatedSnapshotIsSignedAnewWhenOnlyTheTimestampIsAskedFor(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	repo.Rotate(t, "snapshot")
 	result := roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "timestamp")
 	assert.Equal(t, []string{"snapshot", "timestamp"}, result.Roles)
@@ -52,7 +52,7 @@ func TestARotatedSnapshotIsSignedAnewWhenOnlyTheTimestampIsAskedFor(t *testing.T
 }
 
 func TestRotatedOfflineTargetsAreAWarningUntilTheirHoldersSign(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	u := newUpdater(t, repo, repo.Provider(t, "targets"))
 	repo.Rotate(t, "targets")
 	result := roll(t, u, repo)
@@ -74,7 +74,7 @@ func TestADelegatedRoleWithNewKeysIsTakenUpWithItsDelegator(t *testing.T) {
 		Target: "team/file"}}}
 
 	t.Run("online", func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), options)
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 		repo.Upload(t, "targets", 2, newKeys(repo))
 		result := roll(t, newUpdater(t, repo, repo.Provider(t, "targets")), repo)
 		assert.Empty(t, result.Warnings)
@@ -83,7 +83,7 @@ func TestADelegatedRoleWithNewKeysIsTakenUpWithItsDelegator(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("offline", func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), options)
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 		repo.Upload(t, "targets", 2, newKeys(repo))
 		u := newUpdater(t, repo, repo.Provider(t, "targets", "team"))
 		result := roll(t, u, repo)

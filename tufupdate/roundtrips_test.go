@@ -61,7 +61,7 @@ func TestRoundTripsOfARoll(t *testing.T) {
 			cold: cost{3, 6}, warm: cost{1, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), test.options)
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), test.options)
 			synctest.Test(t, func(t *testing.T) {
 				slow := slowStore(repo)
 				u := newUpdater(t, repo, repo.Provider(t, test.offline...), func(c *tufupdate.Config) { c.Store = slow })
@@ -74,7 +74,7 @@ func TestRoundTripsOfARoll(t *testing.T) {
 }
 
 func TestHistoryCostsNothing(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	synctest.Test(t, func(t *testing.T) {
 		slow := slowStore(repo)
 		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
@@ -91,7 +91,7 @@ func TestHistoryCostsNothing(t *testing.T) {
 }
 
 func TestManyRootsAreReadSideBySide(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for range 12 {
 		repo.Rotate(t, "root")
 	}

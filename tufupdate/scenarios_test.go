@@ -170,7 +170,7 @@ type stage struct {
 
 // set builds the stage. It is the same for all that happens on copies of it.
 func (s scenario) set(t *testing.T) *stage {
-	st := &stage{scenario: s, repo: testrepo.New(t, storage.NewMemory(), s.options()),
+	st := &stage{scenario: s, repo: testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), s.options()),
 		clients: map[string]*testrepo.Client{}}
 	refreshed := func(when string) {
 		client := newClient(t, st.repo)

@@ -29,7 +29,7 @@ func status(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo) (map[string
 
 func TestStatusShowsEachRole(t *testing.T) {
 	expires := time.Now().UTC().Truncate(time.Second).Add(time.Hour)
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{
 		Delegation: nested, Expires: map[string]time.Time{"timestamp": expires, "inner": expires.AddDate(0, -1, 0)},
 	})
 	u := newUpdater(t, repo, repo.Provider(t, "targets"), func(c *tufupdate.Config) { c.WarnExpiry = time.Hour })
@@ -48,7 +48,7 @@ func TestStatusShowsEachRole(t *testing.T) {
 }
 
 func TestStatusShowsEveryBin(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 4})
 	roles, _ := status(t, newUpdater(t, repo, repo.Provider(t)), repo)
 	assert.Len(t, roles, 4+16)
 }
@@ -80,7 +80,7 @@ func TestStatusShowsWhatIsWrong(t *testing.T) {
 			"signed by replaced keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 			test.change(t, repo)
 			provider := repo.Provider(t)
 			roles, _ := status(t, newUpdater(t, repo, provider), repo)
@@ -93,14 +93,14 @@ func TestStatusShowsWhatIsWrong(t *testing.T) {
 }
 
 func TestStatusOfAnExpiredRootIsShown(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(),
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
 		testrepo.Options{Expires: map[string]time.Time{"root": time.Now().Add(-time.Hour)}})
 	roles, _ := status(t, newUpdater(t, repo, repo.Provider(t)), repo)
 	assert.True(t, roles["root"].Expires.Before(time.Now()))
 }
 
 func TestStatusRefusesWhatIsNoApp(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	u := newUpdater(t, repo, repo.Provider(t))
 	_, err := u.Status(t.Context(), "acme/../app")
 	assert.ErrorIs(t, err, tufupdate.ErrInvalidApp)
@@ -123,7 +123,7 @@ func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
 		}, "key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 			roles, warnings := status(t, newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)),
 				warnLate), repo)
 			for name, r := range roles {
@@ -141,7 +141,7 @@ func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
 func warnLate(c *tufupdate.Config) { c.WarnExpiry = time.Second }
 
 func TestBinsWhoseKeyCannotBeUsedAreOneWarning(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 4})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 4})
 	var asked atomic.Int64
 	u := newUpdater(t, repo, repo.Provider(t), failing("bin", keystest.Signer, keystest.Fault{Err: errKeysDown}), warnLate,
 		func(c *tufupdate.Config) {

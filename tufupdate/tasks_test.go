@@ -38,7 +38,7 @@ func run(t *testing.T, u *tufupdate.Updater) (stop func()) {
 
 func TestATaskSaysWhatBecameOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		u := newUpdater(t, repo, repo.Provider(t))
 		accepted, err := u.ForceOnline(t.Context(), repo.App, nil)
 		require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestATaskSaysWhatBecameOfIt(t *testing.T) {
 
 func TestABadUploadIsAWarningOfTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		_, err := repo.Store.Create(t.Context(), repo.File("targets", 2), []byte("half"))
 		require.NoError(t, err)
 		u := newUpdater(t, repo, repo.Provider(t, "targets"))
@@ -83,7 +83,7 @@ func TestABadUploadIsAWarningOfTheTask(t *testing.T) {
 }
 
 func TestTooMuchWorkIsRefused(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
 		c.Tasks = tasks.NewMemory(tasks.MemoryOptions{Capacity: 1})
 	})
@@ -95,7 +95,7 @@ func TestTooMuchWorkIsRefused(t *testing.T) {
 
 func TestAfterTheStopNothingIsAcceptedAndWhatWasIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		slow := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
 			time.Sleep(time.Minute)
 			return storagetest.Fault{}
@@ -115,7 +115,7 @@ func TestAfterTheStopNothingIsAcceptedAndWhatWasIsFinished(t *testing.T) {
 
 func TestARollThatHangsEndsWithItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		hang := storagetest.NewFlaky(repo.Store,
 			func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Hang: true} })
 		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store, c.RollTimeout = hang, time.Minute })
@@ -145,7 +145,8 @@ func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(1234567 * time.Nanosecond) // no whole second
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 1, ExpiryPeriod: test.period})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+					testrepo.Options{Succinct: 1, ExpiryPeriod: test.period})
 				u := newUpdater(t, repo, repo.Provider(t), settings(tufupdate.Settings{Validity: test.settings}))
 				roll(t, u, repo, "targets", "bin")
 				roles, _ := status(t, u, repo)
@@ -159,7 +160,7 @@ func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
 
 // What settings do not know beforehand they are asked for, once a roll, bins by their prefix.
 func TestSettingsAreAskedForTheValidityOfOtherRoles(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Succinct: 2, ExpiryPeriod: 5})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 2, ExpiryPeriod: 5})
 	var asked []string
 	var down error
 	u := newUpdater(t, repo, repo.Provider(t), settings(tufupdate.Settings{
@@ -193,7 +194,7 @@ func logTo(w io.Writer) func(*tufupdate.Config) {
 
 func TestNoLogHoldsASignatureOrAKey(t *testing.T) {
 	var log strings.Builder
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	u := newUpdater(t, repo, repo.Provider(t), logTo(&log))
 	result := roll(t, u, repo)
 	md, err := metadata.Timestamp().FromBytes(repo.Read(t, repo.File("timestamp", 0)))

@@ -52,7 +52,8 @@ func forgetful(c *tufupdate.Config) { c.CacheSize = -1 }
 // signature, with an error that names the file.
 func TestTamperedRepositoriesAreRefused(t *testing.T) {
 	stranger := func(t *testing.T, repo *testrepo.Repo) *testrepo.Repo { // the same app, made by somebody else
-		return testrepo.New(t, storage.NewMemory(), testrepo.Options{App: repo.App, Delegation: nested})
+		return testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+			testrepo.Options{App: repo.App, Delegation: nested})
 	}
 	for name, test := range map[string]struct {
 		tamper func(t *testing.T, repo *testrepo.Repo)
@@ -116,7 +117,7 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{
 				Hashes: true, Delegation: nested, Threshold: map[string]int{"targets": 2},
 			})
 			provider := repo.Provider(t)
@@ -149,7 +150,7 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 }
 
 func TestATimestampOlderThanTheLastSeenIsRefused(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	u := newUpdater(t, repo, provider, forgetful)
 	old := repo.Read(t, repo.File("timestamp", 0))
@@ -163,7 +164,7 @@ func TestATimestampOlderThanTheLastSeenIsRefused(t *testing.T) {
 
 // What is loaded while the same updater publishes something newer is out of date, and no attack.
 func TestALoadIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	var u *tufupdate.Updater
 	var begun atomic.Bool
 	store := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) storagetest.Fault {
@@ -178,7 +179,7 @@ func TestALoadIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
 }
 
 func TestANewerRootMayBePinned(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	pinned := repo.Root
 	u := newUpdater(t, repo, repo.Provider(t), forgetful, func(c *tufupdate.Config) {
 		c.Roots = func(context.Context, string) ([]byte, error) { return pinned, nil }
@@ -190,7 +191,7 @@ func TestANewerRootMayBePinned(t *testing.T) {
 }
 
 func TestANameThatTheStoreCannotHoldIsNoDelegation(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	repo.Upload(t, "team a", 2, func(md *metadata.TargetsType) {
 		repo.Declare(t, md, testrepo.Delegation{Name: strings.Repeat("x", 1100), Paths: []string{"a/*"}})
 	})
@@ -201,7 +202,7 @@ func TestANameThatTheStoreCannotHoldIsNoDelegation(t *testing.T) {
 
 // Somebody may upload as many files as he likes that nobody has signed. What they hold is not kept.
 func TestLargeUploadsThatNobodySignedAreNotRemembered(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	md := repo.Targets(t, "targets", 1)
 	md.Signed.Version = 2
 	md.Signed.UnrecognizedFields = map[string]any{"x": strings.Repeat("x", 1<<20)}
@@ -218,7 +219,7 @@ func TestLargeUploadsThatNobodySignedAreNotRemembered(t *testing.T) {
 }
 
 func TestAFileOverTheLimitIsRefused(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	u := newUpdater(t, repo, provider, func(c *tufupdate.Config) {
 		c.Store = &limited{repo.Store,
@@ -284,7 +285,7 @@ func TestRequestsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			repo := testrepo.New(t, storage.NewMemory(), test.options)
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), test.options)
 			provider := repo.Provider(t, test.offline...)
 			change := test.change
 			if change == nil {
@@ -317,7 +318,7 @@ func settings(s tufupdate.Settings) func(*tufupdate.Config) {
 }
 
 func TestSettingsThatCannotBeReadStopTheWork(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	down := fmt.Errorf("settings are out of reach")
 	u := newUpdater(t, repo, provider, func(c *tufupdate.Config) {
@@ -327,7 +328,7 @@ func TestSettingsThatCannotBeReadStopTheWork(t *testing.T) {
 }
 
 func TestANameThatLeavesItsFolderIsNoDelegation(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	u := newUpdater(t, repo, provider)
 	repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) {
@@ -347,8 +348,8 @@ func pin(root []byte) func(*tufupdate.Config) {
 }
 
 func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
-	repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
-	stranger := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	stranger := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin(stranger.Root)), repo, provider))
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin([]byte("{}"))), repo, provider))
@@ -356,7 +357,7 @@ func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
 }
 
 func TestAKeyOfAnotherAppSignsNothing(t *testing.T) {
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	mine := testrepo.New(t, store, testrepo.Options{App: "acme/mine"})
 	theirs := testrepo.New(t, store, testrepo.Options{App: "acme/theirs"})
 	provider := mine.Provider(t)

@@ -66,7 +66,7 @@ func TestAMemoryThatIsOutOfDateCostsATry(t *testing.T) {
 		for _, roles := range [][]string{nil, {"snapshot"}, {"timestamp"}} {
 			t.Run(fmt.Sprintf("%s, then %v is asked for", name, roles), func(t *testing.T) {
 				t.Parallel()
-				repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{Delegation: nested})
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 				u := newUpdater(t, repo, repo.Provider(t, test.offline...))
 				client := newClient(t, repo)
 				roll(t, u, repo)
@@ -101,7 +101,7 @@ func TestUpdatersTakeTurns(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			repo := testrepo.New(t, storage.NewMemory(), options)
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 			client := newClient(t, repo)
 			updaters := []*tufupdate.Updater{newUpdater(t, repo, repo.Provider(t)), newUpdater(t, repo, repo.Provider(t))}
 			for round := range 6 {
@@ -119,7 +119,7 @@ func TestUpdatersTakeTurns(t *testing.T) {
 
 func TestAThousandRequestsForOneAppShareFourRolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		slow := slowStore(repo)
 		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
 		defer run(t, u)()
@@ -150,7 +150,7 @@ func TestAThousandRequestsForOneAppShareFourRolls(t *testing.T) {
 
 func TestASlowOrFailingAppHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := storage.NewMemory()
+		store := storage.NewMemory(storage.MemoryOptions{})
 		good := testrepo.New(t, store, testrepo.Options{App: "acme/good"})
 		bad := testrepo.New(t, store, testrepo.Options{App: "acme/bad"})
 		mixed := storagetest.NewFlaky(store, func(c storagetest.Call) storagetest.Fault {
@@ -179,8 +179,8 @@ func TestASlowOrFailingAppHoldsNobodyUp(t *testing.T) {
 // What is remembered of many apps stays within its bound, and no goroutine is left for an app that
 // is idle.
 func TestManyAppsTakeBoundedMemory(t *testing.T) {
-	one := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
-	store := storage.NewMemory()
+	one := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	store := storage.NewMemory(storage.MemoryOptions{})
 	const apps = 300
 	for i := range apps {
 		copyRepo(t, one, store, fmt.Sprintf("acme/app%d", i))
@@ -233,7 +233,7 @@ func TestAllocationsOfARollGoByTheSizeOfTheFile(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := testrepo.New(t, storage.NewMemory(), testrepo.Options{})
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 			putTargets(t, repo, testrepo.Ed25519, 20_000, layout)
 			store := &lending{Memory: repo.Store.(*storage.Memory)}
 			u := signingUpdater(t, repo, store)

@@ -25,7 +25,7 @@ func main() {
 
 func run(ctx context.Context, out io.Writer) error {
 	// A store and a key provider. Others are in the packages below storage, and in keys.
-	store, provider := storage.NewMemory(), keys.NewMemory()
+	store, provider := storage.NewMemory(storage.MemoryOptions{}), keys.NewMemory()
 
 	// A repository, as another tool may have made it. Its online keys are in the provider, its root
 	// key is thrown away.

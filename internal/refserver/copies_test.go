@@ -64,7 +64,7 @@ func heap() int64 {
 }
 
 func TestCopiesAreOfTheStateRead(t *testing.T) {
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	old, err := store.Replace(t.Context(), "acme/desktop/timestamp.json", storage.Absent, []byte("one"))
 	require.NoError(t, err)
 	c := newCopies(store)

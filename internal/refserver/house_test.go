@@ -51,7 +51,7 @@ func (c countedTasks) Add(ctx context.Context, task tasks.Task) error {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	acme := testrepo.New(t, store, testrepo.Options{App: "acme/desktop"})
 	globex := testrepo.New(t, store, testrepo.Options{App: "globex/desktop"})
 	roots := map[string][]byte{acme.App: acme.Root, globex.App: globex.Root}

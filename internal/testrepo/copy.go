@@ -13,7 +13,7 @@ import (
 // neither may be rotated afterwards.
 func (r *Repo) Copy(t testing.TB) *Repo {
 	t.Helper()
-	store := storage.NewMemory()
+	store := storage.NewMemory(storage.MemoryOptions{})
 	names, err := r.Store.(storage.Lister).List(t.Context(), "")
 	require.NoError(t, err)
 	for _, name := range names {

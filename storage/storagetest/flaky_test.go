@@ -15,8 +15,7 @@ import (
 
 func TestFlakyPassesTheSuiteWhenNothingFails(t *testing.T) {
 	storagetest.Run(t, func(_ *testing.T, limit int64) func() storage.Store {
-		m := storage.NewMemory()
-		m.Limit = limit
+		m := storage.NewMemory(storage.MemoryOptions{Limit: limit})
 		return func() storage.Store { return storagetest.NewFlaky(m, nil) }
 	})
 }
@@ -31,7 +30,7 @@ func TestFlakyFailsBeforeOrAfter(t *testing.T) {
 		"after it landed": {storagetest.Fault{After: broken}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := storage.NewMemory()
+			m := storage.NewMemory(storage.MemoryOptions{})
 			f := storagetest.NewFlaky(m, func(storagetest.Call) storagetest.Fault { return c.fault })
 			_, err := f.Create(t.Context(), "created", []byte("x"))
 			require.ErrorIs(t, err, broken)
@@ -56,7 +55,7 @@ func TestFlakyFailsBeforeOrAfter(t *testing.T) {
 
 func TestFlakyHangsUntilTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := storage.NewMemory()
+		m := storage.NewMemory(storage.MemoryOptions{})
 		f := storagetest.NewFlaky(m, func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Hang: true} })
 		ctx, cancel := context.WithCancel(t.Context())
 		answer := make(chan error, 1)
@@ -76,7 +75,7 @@ func TestFlakyHangsUntilTheContextEnds(t *testing.T) {
 
 func TestFlakyTellsEachCallApart(t *testing.T) {
 	var asked []storagetest.Call
-	f := storagetest.NewFlaky(storage.NewMemory(), func(c storagetest.Call) storagetest.Fault {
+	f := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), func(c storagetest.Call) storagetest.Fault {
 		asked = append(asked, c)
 		return storagetest.Fault{}
 	})
@@ -105,7 +104,7 @@ func TestFlakyTellsEachCallApart(t *testing.T) {
 }
 
 func TestFlakyHasWhatItsStoreHas(t *testing.T) {
-	f := storagetest.NewFlaky(struct{ storage.Store }{storage.NewMemory()}, nil)
+	f := storagetest.NewFlaky(struct{ storage.Store }{storage.NewMemory(storage.MemoryOptions{})}, nil)
 	require.ErrorIs(t, f.Delete(t.Context(), "key"), errors.ErrUnsupported)
 	_, err := f.List(t.Context(), "")
 	require.ErrorIs(t, err, errors.ErrUnsupported)
@@ -140,7 +139,7 @@ func TestDepthCountsWhatLiesOneAfterTheOther(t *testing.T) {
 func TestFlakyMeasuresOverlap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		f := storagetest.NewFlaky(storage.NewMemory(), func(storagetest.Call) storagetest.Fault {
+		f := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), func(storagetest.Call) storagetest.Fault {
 			<-release
 			return storagetest.Fault{}
 		})

@@ -96,13 +96,17 @@ func liars() map[string]liar {
 			},
 		},
 		"reads what was there before": {
-			rule:      "readers see one write or another",
-			unprobed:  true,
-			underTest: func(*testing.T) func() storage.Store { return always(&stale{Store: storage.NewMemory()}) },
+			rule:     "readers see one write or another",
+			unprobed: true,
+			underTest: func(*testing.T) func() storage.Store {
+				return always(&stale{Store: storage.NewMemory(storage.MemoryOptions{})})
+			},
 		},
 		"reads half of a write": {
-			rule:      "objects may be empty or large",
-			underTest: func(*testing.T) func() storage.Store { return always(&half{storage.NewMemory()}) },
+			rule: "objects may be empty or large",
+			underTest: func(*testing.T) func() storage.Store {
+				return always(&half{storage.NewMemory(storage.MemoryOptions{})})
+			},
 		},
 	}
 }
@@ -195,7 +199,9 @@ func current(s storage.Store, key string) storage.Version {
 
 // writes is a memory whose writes go their own way.
 func writes(lie func(s storage.Store, w write) (storage.Version, error)) func(*testing.T) func() storage.Store {
-	return func(*testing.T) func() storage.Store { return always(&writer{storage.NewMemory(), lie}) }
+	return func(*testing.T) func() storage.Store {
+		return always(&writer{storage.NewMemory(storage.MemoryOptions{}), lie})
+	}
 }
 
 type writer struct {
