@@ -5,8 +5,8 @@
 // Start with [github.com/tufonline/tufonline/tufupdate]: its Updater does the work, over three
 // seams that have packages of their own:
 //
-//   - [github.com/tufonline/tufonline/storage]: where the files lie. In memory, any gocloud bucket,
-//     a directory, Amazon S3.
+//   - [github.com/tufonline/tufonline/storage]: where the files lie. In memory, a directory,
+//     Amazon S3, any gocloud bucket.
 //   - [github.com/tufonline/tufonline/keys]: who signs. In memory, a folder of key files, any KMS
 //     through sigstore's Signer.
 //   - [github.com/tufonline/tufonline/tasks]: accepted work and what became of it. In memory,

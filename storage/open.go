@@ -29,8 +29,8 @@ type Driver struct {
 //	s3://bucket?region=eu-central-1&prefix=tuf/           s3store.Driver()
 //
 // Each driver documents its parameters. In addition every scheme takes limit=BYTES, the size of the
-// largest object that is read, instead of DefaultLimit. Credentials have no place in the URL, and no
-// error shows any.
+// largest object that is read, instead of DefaultLimit. Credentials have no place in the URL, and
+// no error shows any.
 //
 // A store that is an io.Closer has to be closed when it is no longer used.
 func Open(ctx context.Context, rawURL string, drivers ...Driver) (Store, error) {

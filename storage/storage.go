@@ -5,8 +5,8 @@
 // [Store.Create] makes a file that never changes again, [Store.Replace] swaps one that does if it
 // is still the one that the caller read. No lock is needed around them.
 //
-// Other stores are in packages of their own. filestore (a directory) and s3store (Amazon S3 and what
-// is compatible with it) are atomic among processes, bucketstore (any gocloud bucket) only within
+// Other stores are in packages of their own. filestore (a directory) and s3store (Amazon S3 and
+// compatible services) are atomic among processes, bucketstore (any gocloud bucket) only within
 // one. [Open] opens a store from a URL. [Probe] tries out a store that is new to a deployment.
 // Package storagetest holds the suite that every Store passes.
 package storage

@@ -1,9 +1,9 @@
 // Package bucketstore keeps objects in any gocloud bucket, for one process.
 //
-// gocloud cannot replace an object on the condition that it is unchanged, and "if it does not exist"
-// does not hold in a race with every driver. A Store therefore keeps a lock for each key. Its writes
-// are atomic among the users of one Store, and not among processes. Where several processes write,
-// use a store that is native to the service, such as s3store or filestore.
+// gocloud cannot replace an object on the condition that it is unchanged. Its "if it does not
+// exist" does not hold in a race with every driver. A Store therefore keeps a lock for each key.
+// Its writes are atomic among the users of one Store, and not among processes. Where several
+// processes write, use a store that is native to the service, such as s3store or filestore.
 package bucketstore
 
 import (

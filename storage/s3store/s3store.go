@@ -48,8 +48,8 @@ var (
 	_ storage.Lister  = (*Store)(nil)
 )
 
-// New returns the Store of the bucket of that name, which the client reaches. A name or a prefix
-// that cannot be makes every call fail.
+// New returns the Store of the bucket of that name, which client reaches. An invalid name or prefix
+// makes every call fail.
 func New(client *s3.Client, bucket string, opts Options) *Store {
 	opts.Limit = cmp.Or(opts.Limit, storage.DefaultLimit)
 	return &Store{client: client, bucket: bucket, opts: opts}

@@ -44,8 +44,8 @@ type Fault struct {
 }
 
 // Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers
-// them. Its methods may be called from many goroutines at once. It is a Deleter and a Lister. If the
-// other store is none, Delete and List fail with errors.ErrUnsupported.
+// them. Its methods may be called from many goroutines at once. It is a Deleter and a Lister. If
+// the other store is none, Delete and List fail with errors.ErrUnsupported.
 type Flaky struct {
 	store storage.Store
 	fault func(Call) Fault
