@@ -30,7 +30,7 @@ lint: width
 width:
 	@git ls-files '*.go' '*.md' | grep -v testdata/ | xargs awk '\
 		FNR == 1 { code = 0 } \
-		/^```/ { code = !code } \
+		/^ *```/ { code = !code } \
 		{ line = $$0; gsub(/\t/, "    ", line); gsub(/[\200-\277]/, "", line) } \
 		length(line) <= 100 { next } \
 		FILENAME ~ /\.go$$/ && $$0 !~ /^\t*\/\/ [^\t]/ { next } \
