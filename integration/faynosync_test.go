@@ -309,7 +309,7 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 	client, _ := redisserver.Start(t)
 	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
-		mirror := faynosync.NewMirror(m, client, slog.New(slog.DiscardHandler))
+		mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
 		return func() tasks.Store { return mirror }
 	}})
 }
@@ -319,7 +319,7 @@ func TestAMirrorOfADurableTaskStoreIsOne(t *testing.T) {
 	taskstest.Run(t, taskstest.Harness{Unbounded: true, Retries: true, Open: func(t testing.TB, _ int) func() tasks.Store {
 		url := "sqlite://" + filepath.Join(t.TempDir(), "tasks.db")
 		return func() tasks.Store {
-			return faynosync.NewMirror(openTasks(t, url, rivertasks.Options{}), client, slog.New(slog.DiscardHandler))
+			return faynosync.NewMirror(openTasks(t, url, rivertasks.Options{}), client, faynosync.MirrorOptions{})
 		}
 	}})
 }
@@ -365,7 +365,7 @@ func TestAMirrorShowsHowFarATaskIs(t *testing.T) {
 			"FAILURE", "store is down"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mirror := faynosync.NewMirror(tasks.NewMemory(tasks.MemoryOptions{}), client, slog.New(slog.DiscardHandler))
+			mirror := faynosync.NewMirror(tasks.NewMemory(tasks.MemoryOptions{}), client, faynosync.MirrorOptions{})
 			id := uuid.NewString()
 			require.NoError(t, mirror.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
 			assert.Equal(t, redisTask{State: "PENDING"}, readTask(t, client, id))

@@ -47,11 +47,10 @@ type Task struct {
 
 // A Result is what became of a task.
 type Result struct {
-	Error    string           `json:"error,omitempty"`    // why it failed, or the last attempt did; empty on success
-	Roles    []string         `json:"roles,omitempty"`    // what was signed, in publishing order
-	Versions map[string]int64 `json:"versions,omitempty"` // the version of each of Roles
-	// what the operator should see to, although it did not stop the work
-	Warnings []string `json:"warnings,omitempty"`
+	Error    string           // why it failed, or the last attempt did; empty on success
+	Roles    []string         // what was signed, in publishing order
+	Versions map[string]int64 // the version of each of Roles
+	Warnings []string         // what the operator should see to, although it did not stop the work
 }
 
 // Temporary marks an error of work as one that may not come again. The text stays the same. nil

@@ -84,13 +84,13 @@ func listApps(ctx context.Context, store storage.Lister) (apps []string, err err
 
 // A Renewal is what became of one round.
 type Renewal struct {
-	Began    time.Time `json:"began"`
-	Ended    time.Time `json:"ended"`
-	Apps     int       `json:"apps"`            // that there are
-	Added    int       `json:"added"`           // tasks; not those that another replica had added
-	Failed   int       `json:"failed"`          // apps with a failure, which are tried again, more and more seldom
-	Requests int64     `json:"requests"`        // that were made of the store
-	Error    string    `json:"error,omitempty"` // why there was no round
+	Began    time.Time
+	Ended    time.Time
+	Apps     int    // that there are
+	Added    int    // tasks; not those that another replica had added
+	Failed   int    // apps with a failure, which are tried again, more and more seldom
+	Requests int64  // that were made of the store
+	Error    string // why there was no round
 }
 
 // Renewal returns what became of the last round that has ended, the zero Renewal if none has. The

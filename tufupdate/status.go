@@ -11,23 +11,23 @@ import (
 // A Status is what an app's published repository looks like to somebody who verifies it from the
 // pinned root.
 type Status struct {
-	App      string       `json:"app"`
-	Roles    []RoleStatus `json:"roles"` // root, timestamp, snapshot, targets, then delegated roles by name
-	Warnings []string     `json:"warnings,omitempty"`
+	App      string
+	Roles    []RoleStatus // root, timestamp, snapshot, targets, then delegated roles by name
+	Warnings []string
 }
 
 // A RoleStatus is one role of a Status.
 type RoleStatus struct {
-	Role    string    `json:"role"`
-	Version int64     `json:"version"`          // as published; 0 if it could not be read
-	Expires time.Time `json:"expires,omitzero"` // UTC; zero if it could not be read
+	Role    string
+	Version int64     // as published; 0 if it could not be read
+	Expires time.Time // UTC; zero if it could not be read
 	// seconds from now, negative once it has expired; nil if it could not be read
-	ExpiresIn *int64 `json:"expires_in,omitempty"`
+	ExpiresIn *int64
 	// it is signed by its role's threshold and is what the role above it lists
-	Verified bool `json:"verified"`
+	Verified bool
 	// the key provider holds a threshold of its keys, and they can be used
-	Online  bool   `json:"online"`
-	Problem string `json:"problem,omitempty"` // why it is not verified
+	Online  bool
+	Problem string // why it is not verified
 }
 
 // Status reads an app's whole repository back and verifies it as a client would, every delegated

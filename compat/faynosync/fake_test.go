@@ -16,25 +16,25 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// A fakeRedis is as much of a Redis as package faynosync speaks to, in memory and over pipes, so
-// that it works in a synctest bubble. What the package does with a real one is tested in
-// integration.
+// A fakeRedis is the part of Redis that package faynosync uses. It works in memory and over pipes,
+// so that it fits into a synctest bubble. The integration module tests the package with a real
+// Redis.
 type fakeRedis struct {
 	mu     sync.Mutex
 	values map[string]string
 	ttl    map[string]time.Duration
-	errors map[string]string // what is answered about a key instead of its value
-	down   bool              // nobody can connect, and connections end with the next command
-	hangs  bool              // commands are read, and not answered
-	cut    string            // the connection ends when this key is asked for
-	reads  int               // batches of commands with a GET in them
+	errors map[string]string // answers about keys instead of their values
+	down   bool              // connecting fails, and connections end with the next command
+	hangs  bool              // commands are read and not answered
+	cut    string            // a GET of this key ends the connection
+	reads  int               // batches of commands that include a GET
 }
 
 func newFakeRedis() *fakeRedis {
 	return &fakeRedis{values: map[string]string{}, ttl: map[string]time.Duration{}, errors: map[string]string{}}
 }
 
-// client returns a client of the server, which asks once.
+// client returns a client that tries each command once.
 func (f *fakeRedis) client(t testing.TB) *redis.Client {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{
@@ -55,7 +55,7 @@ func (f *fakeRedis) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// serve answers commands when there are no more of them to read, as Redis does.
+// serve answers a batch of commands at its end, as Redis does.
 func (f *fakeRedis) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReader(conn)
@@ -82,7 +82,7 @@ func (f *fakeRedis) serve(conn net.Conn) {
 	}
 }
 
-// answer returns what the server says, and whether it stays.
+// answer returns the answer to a command, and whether the connection stays.
 func (f *fakeRedis) answer(command []string) (answer string, stays bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,7 +90,7 @@ func (f *fakeRedis) answer(command []string) (answer string, stays bool) {
 	switch {
 	case f.down:
 		return "", false
-	case name != "get" && name != "set": // what a client says when it connects
+	case name != "get" && name != "set": // the greeting of a client
 		return "-ERR unknown command\r\n", true
 	case f.hangs:
 		return "", true
@@ -126,20 +126,21 @@ func (f *fakeRedis) store(key, value string, options []string) string {
 	return "+OK\r\n"
 }
 
-// set changes the server, and get reads from it.
+// set changes the server.
 func (f *fakeRedis) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	change()
 }
 
+// get returns the value of a key, and how long it stays.
 func (f *fakeRedis) get(key string) (value string, ttl time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.values[key], f.ttl[key]
 }
 
-// readCommand reads an array of strings.
+// readCommand reads an array of strings, the form of a command.
 func readCommand(in *bufio.Reader) ([]string, error) {
 	n, err := readLength(in, '*')
 	if err != nil {

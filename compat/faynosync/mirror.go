@@ -1,6 +1,7 @@
 package faynosync
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,29 +11,36 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/tufonline/tufonline/internal/taskresult"
+	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A Mirror is a task store that shows another one's tasks in Redis, as task:<id>, where faynoSync's
-// own task endpoint finds them: JSON with state and result. They stay there for tasks.Retention
-// after their last change.
+// A Mirror is a task store that also writes the tasks of another store to Redis. The key is
+// task:<id>, where faynoSync's own task endpoint reads it. The value is JSON with state and result.
+// It stays for tasks.Retention after its last change.
 //
-// The task store is what counts: where Redis cannot be written, that is logged and nothing fails,
-// though each record that a Redis hangs on takes five seconds. A record may be ahead of the task
-// store for a moment; one whose worker died says STARTED until another takes over, and for good if
-// none may, since the task was begun as often as it is at most.
+// The other store is authoritative. If a record cannot be written, the Mirror logs that and fails
+// nothing. A Redis that hangs delays each record by five seconds.
+//
+// A record may be ahead of the store for a moment. If a worker dies, the record says STARTED until
+// another worker takes over. After the last attempt no worker does, and the record stays as it is.
 type Mirror struct {
 	tasks.Store
 	client redis.Cmdable
 	log    *slog.Logger
 }
 
+// MirrorOptions are optional.
+type MirrorOptions struct {
+	// Logger gets a warning for each record that could not be written. If nil, nothing is logged.
+	Logger *slog.Logger
+}
+
 var _ tasks.Store = (*Mirror)(nil)
 
 // NewMirror returns a Mirror of store.
-func NewMirror(store tasks.Store, client redis.Cmdable, log *slog.Logger) *Mirror {
-	return &Mirror{store, client, log}
+func NewMirror(store tasks.Store, client redis.Cmdable, opts MirrorOptions) *Mirror {
+	return &Mirror{store, client, cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))}
 }
 
 // Add implements tasks.Store.
@@ -40,7 +48,7 @@ func (m *Mirror) Add(ctx context.Context, t tasks.Task) error {
 	if err := m.Store.Add(ctx, t); err != nil {
 		return err
 	}
-	m.write(ctx, tasks.Task{ID: t.ID, State: tasks.StatePending}, "NX") // a worker may have said more already
+	m.write(ctx, tasks.Task{ID: t.ID, State: tasks.StatePending}, "NX") // a worker may have written the record already
 	return nil
 }
 
@@ -55,14 +63,14 @@ func (m *Mirror) Run(ctx context.Context, work func(context.Context, tasks.Task)
 			}
 			m.write(ctx, ended(t, result, err), "")
 			if p != nil {
-				panic(p) // for the store to deal with
+				panic(p) // the store handles it
 			}
 		}()
 		return work(ctx, t)
 	})
 }
 
-// ended returns a task as its store will have it after an attempt.
+// ended returns a task as its store will have it after this attempt.
 func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 	t.State, t.Updated, t.Result = tasks.StateSuccess, time.Now(), result
 	t.Result.Error = ""
@@ -75,20 +83,15 @@ func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 	return t
 }
 
-// A record is the value of task:<id>.
-type record struct {
-	State  tasks.State        `json:"state"`
-	Result *taskresult.Result `json:"result,omitempty"`
-}
-
+// write writes the record of a task. mode is Redis's NX or empty.
 func (m *Mirror) write(ctx context.Context, t tasks.Task, mode string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	data, err := json.Marshal(record{t.State, taskresult.Of(t)})
+	data, err := json.Marshal(jsonform.RecordOf(t))
 	if err == nil {
 		err = m.client.SetArgs(ctx, "task:"+t.ID, data, redis.SetArgs{Mode: mode, TTL: tasks.Retention}).Err()
 	}
-	if err != nil && !errors.Is(err, redis.Nil) { // which SET with NX says of a key that is there
-		m.log.WarnContext(ctx, "a task's record in Redis could not be written", "task", t.ID, "state", t.State, "error", err)
+	if err != nil && !errors.Is(err, redis.Nil) { // the answer to NX if the key exists
+		m.log.WarnContext(ctx, "writing a task's record to Redis failed", "task", t.ID, "state", t.State, "error", err)
 	}
 }

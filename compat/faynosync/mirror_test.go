@@ -26,19 +26,19 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 			client := f.client(t)
 			taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
 				m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
-				mirror := faynosync.NewMirror(m, client, slog.New(slog.DiscardHandler))
+				mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
 				return func() tasks.Store { return mirror }
 			}})
 		})
 	}
 }
 
-// attempt is a store that has one attempt of a task worked, and accepts every task or none.
+// An attempt is a store that runs one attempt at its task.
 type attempt struct {
 	tasks.Store
 	task   tasks.Task
-	refuse error
-	panics any // what work did panic with, once it has
+	refuse error // from Add
+	panics any   // the value of the panic that reached Run
 }
 
 func (a *attempt) Add(context.Context, tasks.Task) error { return a.refuse }
@@ -51,6 +51,11 @@ func (a *attempt) Run(ctx context.Context, work func(context.Context, tasks.Task
 
 const id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
+// logTo returns options with a Logger that writes to log.
+func logTo(log *bytes.Buffer) faynosync.MirrorOptions {
+	return faynosync.MirrorOptions{Logger: slog.New(slog.NewTextHandler(log, nil))}
+}
+
 // record reads the record of the task.
 func record(t testing.TB, f *fakeRedis) (got map[string]any) {
 	t.Helper()
@@ -62,7 +67,7 @@ func record(t testing.TB, f *fakeRedis) (got map[string]any) {
 
 func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 	const says, task = "last_update", "force_online_metadata_update"
-	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when time begins in a bubble
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // the start of time in a bubble
 	failed := tasks.Result{Error: "store is down"}
 	object := func(message, why string, status bool, details map[string]any) map[string]any {
 		result := map[string]any{
@@ -82,9 +87,9 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 	for name, test := range map[string]struct {
 		task   tasks.Task
 		work   func() (tasks.Result, error)
-		before map[string]any // while it is worked
-		after  map[string]any
-		panics any // what reaches the store
+		before map[string]any // the record while work runs
+		after  map[string]any // the record afterwards
+		panics any            // the value of the panic that reaches the store
 	}{
 		"success": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
@@ -138,7 +143,7 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 				f := newFakeRedis()
 				test.task.ID, test.task.State = id, tasks.StateStarted
 				store := &attempt{task: test.task}
-				mirror := faynosync.NewMirror(store, f.client(t), slog.New(slog.DiscardHandler))
+				mirror := faynosync.NewMirror(store, f.client(t), faynosync.MirrorOptions{})
 				require.NoError(t, mirror.Add(t.Context(), tasks.Task{ID: id}))
 				assert.Equal(t, map[string]any{"state": "PENDING"}, record(t, f))
 				require.NoError(t, mirror.Run(t.Context(), func(context.Context, tasks.Task) (tasks.Result, error) {
@@ -154,28 +159,28 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 
 func TestATaskThatIsNotAcceptedHasNoRecord(t *testing.T) {
 	f := newFakeRedis()
-	mirror := faynosync.NewMirror(&attempt{refuse: tasks.ErrFull}, f.client(t), slog.New(slog.DiscardHandler))
+	mirror := faynosync.NewMirror(&attempt{refuse: tasks.ErrFull}, f.client(t), faynosync.MirrorOptions{})
 	require.ErrorIs(t, mirror.Add(t.Context(), tasks.Task{ID: id}), tasks.ErrFull)
 	value, _ := f.get("task:" + id)
 	assert.Empty(t, value)
 }
 
-// A worker may have the task before Add has written that it is pending.
-func TestWhatAWorkerHasSaidIsNotTakenBack(t *testing.T) {
+// A worker may have the task before Add has written the record.
+func TestAddDoesNotReplaceTheRecordOfAWorker(t *testing.T) {
 	f := newFakeRedis()
 	f.values["task:"+id] = `{"state":"STARTED"}`
 	var log bytes.Buffer
-	mirror := faynosync.NewMirror(&attempt{}, f.client(t), slog.New(slog.NewTextHandler(&log, nil)))
+	mirror := faynosync.NewMirror(&attempt{}, f.client(t), logTo(&log))
 	require.NoError(t, mirror.Add(t.Context(), tasks.Task{ID: id}))
-	assert.Empty(t, log.String(), "that is no failure")
+	assert.Empty(t, log.String(), "a record that exists is no failure")
 	value, _ := f.get("task:" + id)
 	assert.JSONEq(t, `{"state":"STARTED"}`, value)
 }
 
-// A caller that goes away after the task was accepted leaves its record all the same.
+// The caller may go away once the task is accepted.
 func TestARecordIsWrittenAlthoughTheCallerHasGone(t *testing.T) {
 	f := newFakeRedis()
-	mirror := faynosync.NewMirror(&attempt{}, f.client(t), slog.New(slog.DiscardHandler))
+	mirror := faynosync.NewMirror(&attempt{}, f.client(t), faynosync.MirrorOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, mirror.Add(ctx, tasks.Task{ID: id}))
@@ -188,15 +193,15 @@ func TestARecordThatCannotBeWrittenIsLoggedAndFailsNothing(t *testing.T) {
 		warnings int           // of three records
 		takes    time.Duration // all of them together
 	}{
-		"nobody there": {func(f *fakeRedis) { f.down = true }, 3, 0},
+		"no server": {func(f *fakeRedis) { f.down = true }, 3, 0},
 		"a full server": {func(f *fakeRedis) {
 			f.errors["task:"+id] = "OOM command not allowed when used memory > 'maxmemory'."
 		}, 3, 0},
 		"a replica": {func(f *fakeRedis) {
 			f.errors["task:"+id] = "READONLY You can't write against a read only replica."
 		}, 3, 0},
-		"one that hangs": {func(f *fakeRedis) { f.hangs = true }, 3, 15 * time.Second},
-		"one that works": {func(*fakeRedis) {}, 0, 0},
+		"a server that hangs": {func(f *fakeRedis) { f.hangs = true }, 3, 15 * time.Second},
+		"a server that works": {func(*fakeRedis) {}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -204,7 +209,7 @@ func TestARecordThatCannotBeWrittenIsLoggedAndFailsNothing(t *testing.T) {
 				test.fail(f)
 				var log bytes.Buffer
 				task := tasks.Task{ID: id, State: tasks.StateStarted, Attempt: 1, MaxAttempts: 1}
-				mirror := faynosync.NewMirror(&attempt{task: task}, f.client(t), slog.New(slog.NewTextHandler(&log, nil)))
+				mirror := faynosync.NewMirror(&attempt{task: task}, f.client(t), logTo(&log))
 				start := time.Now()
 				require.NoError(t, mirror.Add(t.Context(), task))
 				worked := false

@@ -21,9 +21,11 @@ import (
 //	<ROLE>_EXPIRATION_<owner>_<app>    days of validity: TIMESTAMP, SNAPSHOT, TARGETS,
 //	                                   and delegated roles by their own names
 //
-// A delegated role's is read when it is signed. Absent days leave it to the repository. Errors name
-// the key: Redis could not be asked, which may pass, or the key holds something else than it
-// should. tufupdate.ErrInvalidApp for an app that is not owner/app.
+// The days of a delegated role are read when the role is signed. If days are absent, the repository
+// decides.
+//
+// Errors name the key. Either Redis did not answer, which may pass, or the value makes no sense.
+// For an app that is not owner/app the error is tufupdate.ErrInvalidApp.
 func Settings(client redis.Cmdable) func(ctx context.Context, app string) (tufupdate.Settings, error) {
 	return func(ctx context.Context, app string) (tufupdate.Settings, error) {
 		suffix, err := suffix(app)
@@ -65,12 +67,12 @@ type reader struct {
 	suffix string
 }
 
-// read returns the values of keys; nil for one that is absent.
+// read returns the values of keys. The value of an absent key is nil.
 func (r reader) read(ctx context.Context, names ...string) ([]*string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var commands []*redis.StringCmd
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error { // MGET takes a key of another type for an absent one
+	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error { // to MGET a key of another type is absent
 		for _, name := range names {
 			commands = append(commands, p.Get(ctx, name+r.suffix))
 		}
@@ -86,15 +88,15 @@ func (r reader) read(ctx context.Context, names ...string) ([]*string, error) {
 			return nil, fmt.Errorf("redis: key %s%s: %w", names[i], r.suffix, err)
 		}
 	}
-	if err != nil && !errors.Is(err, redis.Nil) { // not told by any command, so none can be believed
+	if err != nil && !errors.Is(err, redis.Nil) { // the error belongs to no command, so no value counts
 		return nil, fmt.Errorf("redis: keys of %s: %w", r.suffix, err)
 	}
 	return values, nil
 }
 
-// days reads a number of days, 0 if it is absent.
+// days parses a number of days. It returns 0 if the value is absent.
 func (r reader) days(name string, value *string) (time.Duration, error) {
-	const most = 36525 // a hundred years; more would overflow in three
+	const most = 36525 // a hundred years; three hundred overflow a Duration
 	if value == nil {
 		return 0, nil
 	}
@@ -105,7 +107,7 @@ func (r reader) days(name string, value *string) (time.Duration, error) {
 	return time.Duration(n) * 24 * time.Hour, nil
 }
 
-// notReady says why an app cannot be signed for, "" if it can.
+// notReady returns why an app cannot be signed for. It returns "" if it can.
 func notReady(bootstrap *string) string {
 	switch {
 	case bootstrap == nil || *bootstrap == "":

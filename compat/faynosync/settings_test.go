@@ -18,7 +18,7 @@ import (
 
 const day = 24 * time.Hour
 
-// installed returns a Redis in which acme/desktop is bootstrapped, and has these keys besides.
+// installed returns a Redis in which acme/desktop is bootstrapped. values are more keys and values.
 func installed(values map[string]string) *fakeRedis {
 	f := newFakeRedis()
 	f.values["BOOTSTRAP_acme_desktop"] = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -102,7 +102,7 @@ func TestWhatIsNoNumberOfDaysIsAnErrorThatNamesTheKey(t *testing.T) {
 			t.Run(role+" "+value, func(t *testing.T) {
 				got, err := settings(t, installed(map[string]string{key: value}))
 				if role == "team" {
-					require.NoError(t, err, "settings do not read what they need not")
+					require.NoError(t, err, "settings do not read the days of delegated roles")
 					_, err = got.ValidityOf(t.Context(), role)
 				}
 				require.ErrorContains(t, err, "redis: key "+key+": ")
@@ -134,7 +134,7 @@ func TestAFailureOfRedisIsNoDefault(t *testing.T) {
 			}, "redis: key " + key},
 			"no right to read it": {func(f *fakeRedis) { f.errors[key] = "NOPERM No permissions to access a key" },
 				"redis: key " + key},
-			"an end of connection": {func(f *fakeRedis) { f.cut = key }, "acme_desktop: EOF"}, // it spoils all answers
+			"an end of connection": {func(f *fakeRedis) { f.cut = key }, "acme_desktop: EOF"}, // it ends all answers
 		} {
 			t.Run(name+" "+key, func(t *testing.T) {
 				f := installed(nil)
@@ -146,18 +146,18 @@ func TestAFailureOfRedisIsNoDefault(t *testing.T) {
 
 				f.set(func() { f.cut, f.errors = "", nil })
 				_, err = settings(t, f)
-				require.NoError(t, err, "it may pass")
+				require.NoError(t, err, "the failure may pass")
 			})
 		}
 	}
-	t.Run("nobody there", func(t *testing.T) {
+	t.Run("no server", func(t *testing.T) {
 		f := installed(nil)
 		f.down = true
 		got, err := settings(t, f)
 		require.ErrorContains(t, err, "redis: key BOOTSTRAP_acme_desktop: ")
 		assert.Zero(t, got)
 	})
-	t.Run("nobody there for a delegated role", func(t *testing.T) {
+	t.Run("no server for a delegated role", func(t *testing.T) {
 		f := installed(nil)
 		got, err := settings(t, f)
 		require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestAFailureOfRedisIsNoDefault(t *testing.T) {
 	})
 }
 
-// failing is a hook of a client that fails and does not say so of any command.
+// failing is a hook that fails a pipeline without an error of any command.
 type failing struct{ redis.Hook }
 
 func (failing) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -214,7 +214,7 @@ func TestAnAppIsAnOwnerAndAName(t *testing.T) {
 	}
 }
 
-// Just as in that system: see the package comment.
+// faynoSync does the same: see the package comment.
 func TestOwnerAndNameAreJoinedSoThatSomeAppsShareWhatIsDecided(t *testing.T) {
 	f := newFakeRedis()
 	f.values["BOOTSTRAP_a_b_c"], f.values["TIMESTAMP_EXPIRATION_a_b_c"] = "done", "3"

@@ -26,7 +26,7 @@ func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.
 	config.Settings = faynosync.Settings(client)
 	provider.Flat = true
 	if o.mirror {
-		config.Tasks = faynosync.NewMirror(config.Tasks, client, config.Logger)
+		config.Tasks = faynosync.NewMirror(config.Tasks, client, faynosync.MirrorOptions{Logger: config.Logger})
 	}
 	return client, nil
 }

@@ -6,18 +6,12 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/tufonline/tufonline/internal/taskresult"
+	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A success is the body of every answer of the API that is not a refusal.
-type success[T any] struct {
-	Data    T      `json:"data"`
-	Message string `json:"message"`
-}
-
-// admin returns the owner for whom the request's token speaks, provided that it is an admin's.
+// admin returns the owner that the request's token names. The token has to be an admin's.
 func (s *Server) admin(r *http.Request) (owner string, err error) {
 	who, err := s.auth.Authenticate(r)
 	if err != nil {
@@ -33,12 +27,7 @@ func errNotOwner() error {
 	return &refusal{status: http.StatusForbidden, why: "app belongs to another owner"}
 }
 
-type acceptance struct {
-	TaskID     string `json:"task_id"`
-	LastUpdate string `json:"last_update"` // when it was accepted
-}
-
-// forceOnline accepts an update of an app's online roles, which happens in the background.
+// forceOnline accepts an update of an app's online roles. A worker does it later.
 func (s *Server) forceOnline(w *response, r *http.Request) error {
 	owner, err := s.admin(r)
 	if err != nil {
@@ -61,21 +50,15 @@ func (s *Server) forceOnline(w *response, r *http.Request) error {
 		return err
 	}
 	w.task = task.ID
-	writeJSON(w, http.StatusOK, success[acceptance]{
-		Data:    acceptance{TaskID: task.ID, LastUpdate: taskresult.Time(task.Created)},
+	writeJSON(w, http.StatusOK, jsonform.Answer[jsonform.Acceptance]{
+		Data:    jsonform.AcceptanceOf(task),
 		Message: "Force online metadata update accepted.",
 	})
 	return nil
 }
 
-type taskData struct {
-	TaskID string             `json:"task_id"`
-	State  tasks.State        `json:"state"`
-	Result *taskresult.Result `json:"result,omitempty"` // nil until the task has ended, or an attempt at it has failed
-}
-
-// taskState says how far a task is and what became of it. That a task belongs to another owner is
-// answered as if there were none.
+// taskState answers with the state and the outcome of a task. A task of another owner is "no such
+// task" too.
 func (s *Server) taskState(w *response, r *http.Request) error {
 	owner, err := s.admin(r)
 	if err != nil {
@@ -87,7 +70,7 @@ func (s *Server) taskState(w *response, r *http.Request) error {
 	}
 	notFound := &refusal{status: http.StatusNotFound, why: "no such task"}
 	id, err := uuid.Parse(value)
-	if err != nil || len(value) != len(id.String()) { // Parse takes other notations too
+	if err != nil || len(value) != len(id.String()) { // Parse accepts other notations too
 		return notFound
 	}
 	w.task = id.String()
@@ -102,14 +85,14 @@ func (s *Server) taskState(w *response, r *http.Request) error {
 	if ownerOf(task.App) != owner {
 		return notFound
 	}
-	writeJSON(w, http.StatusOK, success[taskData]{
-		Data:    taskData{TaskID: task.ID, State: task.State, Result: taskresult.Of(task)},
+	writeJSON(w, http.StatusOK, jsonform.Answer[jsonform.TaskState]{
+		Data:    jsonform.TaskStateOf(task),
 		Message: "Task state.",
 	})
 	return nil
 }
 
-// repositoryStatus says what an app's published repository looks like.
+// repositoryStatus answers with the status of an app's published repository.
 func (s *Server) repositoryStatus(w *response, r *http.Request) error {
 	owner, err := s.admin(r)
 	if err != nil {
@@ -127,6 +110,14 @@ func (s *Server) repositoryStatus(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, success[tufupdate.Status]{Data: status, Message: "Repository status."})
+	writeJSON(w, http.StatusOK, jsonform.Answer[jsonform.Status]{Data: statusForm(status), Message: "Repository status."})
 	return nil
+}
+
+func statusForm(s tufupdate.Status) jsonform.Status {
+	form := jsonform.Status{App: s.App, Roles: make([]jsonform.RoleStatus, len(s.Roles)), Warnings: s.Warnings}
+	for i, role := range s.Roles {
+		form.Roles[i] = jsonform.RoleStatus(role)
+	}
+	return form
 }

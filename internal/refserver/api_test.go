@@ -60,7 +60,7 @@ func TestAcceptedUpdateIsAnsweredWithItsTask(t *testing.T) {
 	}
 }
 
-// bad is the body of a 400, refused that of all other refusals of the update endpoint.
+// bad returns the body of a 400, refused that of the update endpoint's other refusals.
 func bad(why string) string { return fmt.Sprintf(`{"error":%q}`, why) }
 func refused(why string) string {
 	return fmt.Sprintf(`{"message":"Task not accepted.","error":%q}`, why)

@@ -10,14 +10,14 @@ import (
 // maxReads is how many files are read from the store at once.
 const maxReads = 32
 
-// copies keeps one copy of each file that is being sent. A client may read its answer as slowly as
-// it likes, but the memory that this costs is that of the files there are, not of the clients.
+// copies keeps one copy of each file that is being sent. Slow clients share it, so that memory
+// grows with the number of files and not with the number of clients.
 type copies struct {
 	store   storage.Store
 	reading chan struct{} // holds a value for each read
 
 	mu   sync.Mutex
-	sent map[fileID]*sharedFile
+	sent map[fileID]*sharedFile // files with readers
 }
 
 type fileID struct {
@@ -34,9 +34,9 @@ func newCopies(store storage.Store) *copies {
 	return &copies{store: store, reading: make(chan struct{}, maxReads), sent: make(map[fileID]*sharedFile)}
 }
 
-// open reads a file anew, so that nobody gets an older state than the store's, and returns its
-// bytes, which are not to be changed. Unless there is an error, release has to be called when they
-// are no longer needed.
+// open reads a file from the store each time, so that no client gets an older state. The caller
+// must not change the bytes. It calls release, unless there is an error, when it no longer needs
+// them.
 func (c *copies) open(ctx context.Context, key string) (data []byte, release func(), err error) {
 	select {
 	case c.reading <- struct{}{}:

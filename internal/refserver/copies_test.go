@@ -16,7 +16,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A bigStore holds one big file under each key, of which each Get makes a new copy.
+// A bigStore holds a big file at each key. Each Get returns a new copy.
 type bigStore struct {
 	storage.Store
 	size int
@@ -37,7 +37,7 @@ func TestSlowReadersOfAFileShareItsMemory(t *testing.T) {
 			require.NoError(t, err)
 			defer conn.Close()
 			fmt.Fprint(conn, "GET /tuf_metadata/acme/desktop/targets/big HTTP/1.1\r\nHost: x\r\n\r\n")
-			resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 1), nil) // and then nothing more is read
+			resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 1), nil) // the client reads no more than that
 			require.NoError(t, err)
 			require.Equal(t, http.StatusOK, resp.StatusCode)
 			require.EqualValues(t, size, resp.ContentLength)
@@ -47,7 +47,7 @@ func TestSlowReadersOfAFileShareItsMemory(t *testing.T) {
 		t.Logf("%d slow readers of a file of %d MiB hold %d KiB", readers, size>>20, used>>10)
 		assert.Less(t, used, int64(4*size))
 		stop()
-		require.NoError(t, <-done, "they are cut off in the end")
+		require.NoError(t, <-done, "Serve cuts off the slow readers in the end")
 		synctest.Wait()
 		s.public.mu.Lock()
 		defer s.public.mu.Unlock()
@@ -75,7 +75,7 @@ func TestCopiesAreOfTheStateRead(t *testing.T) {
 	two, releaseTwo, err := c.open(t.Context(), "acme/desktop/timestamp.json")
 	require.NoError(t, err)
 	assert.Equal(t, "one", string(one))
-	assert.Equal(t, "two", string(two), "although the older state is still being sent")
+	assert.Equal(t, "two", string(two), "while the older state is still being sent")
 	releaseOne()
 	releaseTwo()
 	assert.Empty(t, c.sent)

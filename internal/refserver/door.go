@@ -7,20 +7,23 @@ import (
 	"sync"
 )
 
-// A door bounds how many connections there are, and thereby memory and open files, without ever
-// being shut. A limit that lets newcomers wait would be a gift to whoever holds connections and
-// says nothing: everybody else would wait behind them, one header timeout after the other. So a
-// newcomer always gets in, and over the limit somebody else goes: of those that wait (for a first
-// or another request) the one that has waited longest, and only if all others are being answered
-// the one for which that takes longest. Who has something to say says it at once and is answered in
-// milliseconds; nobody can keep others away but by connecting faster than they speak.
+// A door bounds the number of connections, and with it memory and open files. It never makes a new
+// connection wait: an attacker who holds silent connections would then keep all clients waiting.
+//
+// A new connection always gets in. Over the limit, the door closes another one:
+//
+//   - The first to go is the connection that has waited longest for a request.
+//   - If no other connection waits, the one whose request has taken longest goes.
+//
+// A client sends its request at once and has its answer in milliseconds. An attacker can keep
+// clients away only by connecting faster than they send.
 type door struct {
 	limit int
 
 	mu      sync.Mutex
-	places  map[net.Conn]*list.Element // in one of the two lists, which hold each connection, oldest first
-	waiting list.List
-	busy    list.List
+	places  map[net.Conn]*list.Element // of each connection, in one of the two lists
+	waiting list.List                  // oldest first
+	busy    list.List                  // oldest first
 }
 
 func newDoor(limit int) *door { return &door{limit: limit, places: make(map[net.Conn]*list.Element)} }
@@ -29,18 +32,18 @@ func newDoor(limit int) *door { return &door{limit: limit, places: make(map[net.
 // the next.
 func (d *door) changed(conn net.Conn, state http.ConnState) {
 	if other := d.move(conn, state); other != nil {
-		_ = other.Close() // whatever it says, the connection is gone
+		_ = other.Close() // an error changes nothing: the connection is gone
 	}
 }
 
-// move puts conn where its state belongs and returns the connection that has to go for it, nil if
+// move puts conn into the list for its state. It returns the connection that has to go, nil if
 // there is room.
 func (d *door) move(conn net.Conn, state http.ConnState) (other net.Conn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	place, known := d.places[conn]
 	if !known && state != http.StateNew {
-		return nil // it had to go, and what it was doing ends only now
+		return nil // the door has closed it before, and its handler ends only now
 	}
 	if known {
 		d.waiting.Remove(place) // one of these

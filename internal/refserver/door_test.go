@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dialSilent makes connections that say nothing, and returns a channel for each that is closed when
-// the server hangs up.
+// dialSilent makes n connections that send nothing. For each it returns a channel, which is closed
+// when the server hangs up.
 func dialSilent(t *testing.T, l *pipeListener, n int) (gone []chan struct{}) {
 	t.Helper()
 	for range n {
@@ -50,7 +50,7 @@ func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
 		silent := dialSilent(t, listener, maxConnections+over)
 		synctest.Wait()
 		for i, gone := range silent {
-			require.Equal(t, i <= over, isClosed(gone), "the first to come are the first to go, no more than necessary: %d", i)
+			require.Equal(t, i <= over, isClosed(gone), "the oldest go first, and no more than necessary: %d", i)
 		}
 
 		late, err := listener.dial()
@@ -76,7 +76,7 @@ func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
 	})
 }
 
-// A fakeConn knows whether it was closed.
+// A fakeConn records whether it was closed.
 type fakeConn struct {
 	net.Conn
 	closed bool
@@ -87,36 +87,38 @@ func (c *fakeConn) Close() error {
 	return nil
 }
 
-func TestWhoHasToGo(t *testing.T) {
+func TestOverTheLimitTheLongestWaitingConnectionGoes(t *testing.T) {
 	type step struct {
 		conn  int
 		state http.ConnState
-		goes  int // 0: nobody
+		goes  int // 0 for none
 	}
-	const nobody = 0
+	const none = 0
 	enter := func(conn, goes int) step { return step{conn, http.StateNew, goes} }
-	ask := func(conn int) step { return step{conn, http.StateActive, nobody} }
-	idle := func(conn int) step { return step{conn, http.StateIdle, nobody} }
-	leave := func(conn int) step { return step{conn, http.StateClosed, nobody} }
+	ask := func(conn int) step { return step{conn, http.StateActive, none} }
+	idle := func(conn int) step { return step{conn, http.StateIdle, none} }
+	leave := func(conn int) step { return step{conn, http.StateClosed, none} }
 
 	for _, tc := range []struct {
 		name  string
 		steps []step
 	}{
-		{"nobody while there is room", []step{enter(1, nobody), enter(2, nobody), enter(3, nobody)}},
-		{"the one that has waited longest", []step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), enter(5, 2)}},
-		{"not one that is being answered", []step{enter(1, 0), ask(1), enter(2, 0), enter(3, 0), enter(4, 2)}},
+		{"none goes while there is room", []step{enter(1, none), enter(2, none), enter(3, none)}},
+		{"the longest waiting connection goes", []step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), enter(5, 2)}},
+		{"a connection with a request stays", []step{enter(1, 0), ask(1), enter(2, 0), enter(3, 0), enter(4, 2)}},
 		{
-			"an answered one has waited since its answer",
+			"a connection waits from its last answer on",
 			[]step{enter(1, 0), ask(1), enter(2, 0), enter(3, 0), idle(1), enter(4, 2), enter(5, 3), enter(6, 1)},
 		},
 		{
-			"the one answered longest if all others are being answered",
+			"of connections with requests the oldest request's goes",
 			[]step{enter(1, 0), enter(2, 0), enter(3, 0), ask(2), ask(1), ask(3), enter(4, 2)},
 		},
-		{"nobody after somebody left", []step{enter(1, 0), enter(2, 0), enter(3, 0), leave(2), enter(4, 0), enter(5, 1)}},
-		{"who went does not come back", []step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), ask(1), idle(1), leave(1),
-			enter(5, 2)}},
+		{"none goes after one has left", []step{enter(1, 0), enter(2, 0), enter(3, 0), leave(2), enter(4, 0), enter(5, 1)}},
+		{
+			"a closed connection does not come back",
+			[]step{enter(1, 0), enter(2, 0), enter(3, 0), enter(4, 1), ask(1), idle(1), leave(1), enter(5, 2)},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDoor(3)
@@ -127,7 +129,7 @@ func TestWhoHasToGo(t *testing.T) {
 					conns[s.conn] = &fakeConn{}
 				}
 				d.changed(conns[s.conn], s.state)
-				if s.goes != nobody {
+				if s.goes != none {
 					closed[s.goes] = true
 				}
 				for n, conn := range conns {

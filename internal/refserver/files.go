@@ -44,9 +44,9 @@ func (s *Server) publicFile(w *response, r *http.Request) error {
 	return nil
 }
 
-// publicKey returns the store's key for a path as it came in the request. Role names may need
-// quoting, and a quoted slash is one like any other, as it is to S3. A segment that begins with a
-// dot is no file of a repository; owner and app are no files either.
+// publicKey returns the store's key for the escaped path of a request. An escaped slash counts as a
+// slash, as it does on S3. No file of a repository has a segment that begins with a dot, or lies
+// above an app's folder.
 func publicKey(escapedPath string) (key string, ok bool) {
 	key, err := url.PathUnescape(strings.TrimPrefix(escapedPath, publicPrefix))
 	if err != nil || strings.Count(key, "/") < 2 || strings.HasPrefix(key, ".") || strings.Contains(key, "/.") {
@@ -60,9 +60,9 @@ var (
 	hashedName    = regexp.MustCompile(`^([0-9a-f]{64}|[0-9a-f]{128})\..+$`)
 )
 
-// neverChanges reports whether the name of a file is bound to its content: metadata by its version,
-// targets by their hash. Targets without a hash in their name, as in a repository without
-// consistent snapshots, may be replaced.
+// neverChanges reports whether a file's name is bound to its content. The name of metadata holds
+// its version, and that of a target its hash. Without consistent snapshots names lack these, and
+// the files may be replaced.
 func neverChanges(key string) bool {
 	segments := strings.Split(key, "/")
 	last := len(segments) - 1

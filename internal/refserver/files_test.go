@@ -13,7 +13,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A mapStore reads from a map: of an object its bytes, of an error the failure.
+// A mapStore is a store with fixed objects and failures.
 type mapStore struct {
 	storage.Store
 	objects  map[string]string
@@ -104,7 +104,7 @@ func TestOtherContentHasAnotherETag(t *testing.T) {
 }
 
 func TestWhatIsNoFileIsNotFound(t *testing.T) {
-	// Each of these would be served if its path were decoded or cleaned carelessly.
+	// A server that decoded or cleaned paths carelessly would serve each of these.
 	store := mapStore{objects: map[string]string{
 		"acme/desktop/1.root.json": "root", "acme/desktop": "app", "acme": "owner", "acme/desktop/.lock": "lock",
 		"acme/.git/config":                         "git",

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is accepted says, written plainly, the same; whatever is not is a bad request.
+// FuzzDecodeRoles checks that an accepted body means what encoding/json reads in it. Every other
+// body is a bad request.
 func FuzzDecodeRoles(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"roles":null}`, `{"roles":[]}`, `{"roles":["targets","snapshot"]}`, `{"Roles":[]}`, `{"roles":[null]}`,
@@ -42,7 +43,8 @@ func FuzzDecodeRoles(f *testing.F) {
 	})
 }
 
-// Nobody gets in by guessing: the only tokens that anybody signed are not an admin's.
+// FuzzAuthorizationHeader checks that a guessed header makes no admin. The signed tokens among the
+// seeds are not an admin's.
 func FuzzAuthorizationHeader(f *testing.F) {
 	auth := secretAuth(f)
 	claims := jwt.MapClaims{"username": "acme", "exp": int64(1) << 40}

@@ -4,22 +4,20 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/tufonline/tufonline/internal/jsonform"
 )
 
-// readyTimeout is what a readiness check may take.
+// readyTimeout limits a readiness check.
 const readyTimeout = 5 * time.Second
 
-type health struct {
-	Message string `json:"message"`
-}
-
-// healthz says that the server answers.
+// healthz answers that the server is alive.
 func (s *Server) healthz(w *response, _ *http.Request) error {
-	writeJSON(w, http.StatusOK, health{"Healthy."})
+	writeJSON(w, http.StatusOK, jsonform.Notice{Message: "Healthy."})
 	return nil
 }
 
-// readyz says whether the server should be sent requests.
+// readyz answers whether the server should get requests.
 func (s *Server) readyz(w *response, r *http.Request) error {
 	if s.stopping.Load() {
 		return &refusal{status: http.StatusServiceUnavailable, why: "server is stopping"}
@@ -31,6 +29,6 @@ func (s *Server) readyz(w *response, r *http.Request) error {
 			return &refusal{http.StatusServiceUnavailable, "readiness check failed", err}
 		}
 	}
-	writeJSON(w, http.StatusOK, health{"Ready."})
+	writeJSON(w, http.StatusOK, jsonform.Notice{Message: "Ready."})
 	return nil
 }

@@ -24,7 +24,7 @@ const (
 	testTask   = "0340496a-90bb-46b1-bc3c-e5c66cf98149"
 )
 
-// A fakeUpdater answers what its functions say and keeps what it was asked.
+// A fakeUpdater answers with its functions and records the calls of ForceOnline.
 type fakeUpdater struct {
 	force  func(ctx context.Context) (tasks.Task, error)
 	task   func(id string) (tasks.Task, error)
@@ -54,7 +54,7 @@ func (f *fakeUpdater) Task(_ context.Context, id string) (tasks.Task, error) { r
 
 func (f *fakeUpdater) Status(context.Context, string) (tufupdate.Status, error) { return f.status() }
 
-// calls returns what ForceOnline was asked so far.
+// calls returns the calls of ForceOnline so far.
 func (f *fakeUpdater) calls() []forceCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +86,7 @@ func secretAuth(t testing.TB) *Authenticator {
 	return auth
 }
 
-// newServer returns a server for cfg, whose missing parts are filled in, and its log.
+// newServer returns a server for cfg, and its log. It fills in the missing fields.
 func newServer(t testing.TB, cfg Config) (*Server, *logBuffer) {
 	t.Helper()
 	log := new(logBuffer)
@@ -110,8 +110,8 @@ func startHTTP(t testing.TB, cfg Config) (url string, log *logBuffer) {
 	return server.URL, log
 }
 
-// adminClaims are those of a token with which everything about the owner's apps is allowed, changed
-// by pairs of claim and value; a nil value removes the claim.
+// adminClaims returns the claims of a token that is allowed everything about the owner's apps.
+// changes are pairs of claim and value. A nil value removes the claim.
 func adminClaims(owner string, changes ...any) jwt.MapClaims {
 	claims := jwt.MapClaims{"username": owner, "role": "admin", "exp": time.Now().Add(time.Hour).Unix()}
 	for i := 0; i < len(changes); i += 2 {
@@ -142,7 +142,7 @@ type answer struct {
 	body   string
 }
 
-// send sends a request with the given headers, pairs of name and value, and follows no redirects.
+// send sends a request and follows no redirects. headers are pairs of name and value.
 func send(t testing.TB, method, url string, body io.Reader, headers ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// requestAttacks are those of an admin: of the owner acme, with a token that is in order.
+// requestAttacks returns the attacks of acme's admin, whose token is valid.
 func requestAttacks(t *testing.T, foreignTask string) (all []attack) {
 	token := signsThat + bearer(t, adminClaims("acme"))
 	query := func(name string, status int, query string) {

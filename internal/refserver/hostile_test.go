@@ -22,13 +22,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ask writes a request as it is, and returns the status of the answer.
+// ask sends a raw request and returns the answer.
 func ask(t *testing.T, address, request string) (status int, body string) {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	go func() { _, _ = io.WriteString(conn, request) }() // the server may not want to hear all of it
+	go func() { _, _ = io.WriteString(conn, request) }() // the server may hang up before the end
 	method, _, _ := strings.Cut(request, " ")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	require.NoError(t, err, "%.80s", request)
@@ -38,7 +38,7 @@ func ask(t *testing.T, address, request string) (status int, body string) {
 	return resp.StatusCode, string(data)
 }
 
-// post is an update request with a query, header lines and a body.
+// post returns an update request with a query, header lines and a body.
 func post(query, body string, headers ...string) string {
 	lines := append([]string{"POST /tuf/v1/metadata/online?" + query + " HTTP/1.1", "Host: x"}, headers...)
 	lines = append(lines, fmt.Sprintf("Content-Length: %d", len(body)))
@@ -58,7 +58,7 @@ const (
 	signsThat = "Authorization: "
 )
 
-// withToken is an update request of the owner acme that is in order but for its header lines.
+// withToken returns an update request for acme's app. Only its header lines are bad.
 func withToken(name string, status int, lines ...string) attack {
 	return attack{name, post(ownQuery, `{"roles":["timestamp"]}`, append(lines, jsonType)...), status}
 }
@@ -91,7 +91,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		name    string
 		tokens  TokenConfig
 		attacks []attack
-		good    string // a token with which the very same request is accepted
+		good    string // a token with which the same request is accepted
 	}{
 		{
 			"secret", TokenConfig{Secret: []byte(testSecret)}, append(secretAttacks(t), requestAttacks(t, foreign.ID)...),
@@ -115,7 +115,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 			}
 			refused++
 		}
-		// What is refused above is not refused for something else.
+		// A good token is accepted, so the requests above were refused for their faults.
 		status, body := ask(t, address, withToken("", 0, signsThat+"Bearer "+door.good).request)
 		require.Equal(t, http.StatusOK, status, body)
 		added++

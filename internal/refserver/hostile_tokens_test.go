@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// b64 returns a token of three parts, of which the third is raw.
+// b64 returns a token of three parts. The third is encoded already.
 func b64(header, claims string, sign func(signed string) []byte) string {
 	signed := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
 		base64.RawURLEncoding.EncodeToString([]byte(claims))
@@ -32,7 +32,7 @@ func hmacWith(t *testing.T, method jwt.SigningMethod, secret []byte) func(string
 	}
 }
 
-// secretAttacks are those on a door whose tokens have a shared secret.
+// secretAttacks returns attacks on a server whose tokens have a shared secret.
 func secretAttacks(t *testing.T) (all []attack) {
 	signs := hmacWith(t, jwt.SigningMethodHS256, []byte(testSecret))
 	soon := time.Now().Add(time.Hour).Unix()
@@ -42,7 +42,7 @@ func secretAttacks(t *testing.T) (all []attack) {
 	token := func(name, token string) { add(name, 401, signsThat+"Bearer "+token) }
 	claims := func(name, claims string) { token("claims: "+name, b64(header, claims, signs)) }
 
-	// How a token is sent.
+	// The header of the request.
 	add("no Authorization header", 401)
 	add("empty header", 401, "Authorization:")
 	add("two Authorization headers", 401, signsThat+"Bearer "+good, signsThat+"Bearer "+good)
@@ -72,7 +72,7 @@ func secretAttacks(t *testing.T) (all []attack) {
 			" HTTP/1.1\r\nHost: x\r\n\r\n", 401},
 	)
 
-	// How it is encoded.
+	// The encoding of the token.
 	token("padded", good+"==")
 	token("padded in the middle", strings.Replace(good, ".", "=.", 1))
 	token("standard alphabet", strings.Replace(good, ".", "+/.", 1))
@@ -86,7 +86,7 @@ func secretAttacks(t *testing.T) (all []attack) {
 		func(string) []byte { return nil })+
 		good[strings.LastIndex(good, ".")+1:])
 
-	// How it is signed.
+	// The signature.
 	claimsOf := fmt.Sprintf(`{"username":"acme","role":"admin","exp":%d}`, soon)
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", "", "HS384", "HS512", "hs256", "HS256 ", "RS256", "ES256",
 		"EdDSA", "dir"} {
@@ -107,7 +107,7 @@ func secretAttacks(t *testing.T) (all []attack) {
 		token("secret "+name, b64(header, claimsOf, hmacWith(t, jwt.SigningMethodHS256, secret)))
 	}
 
-	// What it says, signed with the right secret.
+	// The claims, signed with the right secret.
 	for name, exp := range map[string]string{
 		"expired": fmt.Sprint(time.Now().Add(-time.Minute).Unix()), "zero": "0", "negative": "-1",
 		"a string": fmt.Sprintf(`"%d"`, soon),
@@ -153,7 +153,7 @@ func secretAttacks(t *testing.T) (all []attack) {
 	forbidden("role in another case", fmt.Sprintf(`{"username":"acme","Role":"admin","exp":%d}`, soon))
 	forbidden("role twice: the last counts", fmt.Sprintf(`{"username":"acme","role":"admin","role":"user","exp":%d}`,
 		soon))
-	// RFC 7519, section 4: of a claim given twice the last counts, or it is an error.
+	// RFC 7519, section 4: a repeated claim is an error, or the last one counts.
 	forbidden("username twice: the last counts",
 		fmt.Sprintf(`{"username":"acme","username":"globex","role":"admin","exp":%d}`, soon))
 	for _, owner := range []string{"globex", "Acme", "acm", "acmes", "acme ", "асme" /* two of them Cyrillic */, "ａcme",
@@ -164,16 +164,15 @@ func secretAttacks(t *testing.T) (all []attack) {
 	return all
 }
 
-// looseBits returns the token with its last character replaced by another that stands for the same
-// bytes.
+// looseBits replaces the last character of a token by another one that decodes to the same bytes.
 func looseBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1]) // of 32 bytes: four bits, and two that are zero
 	return token[:len(token)-1] + alphabet[last|1:last|1+1]
 }
 
-// keySetAttacks are those on a door whose tokens are signed by keys of a set, with RS256 or ES256.
-// Meanwhile nothing may be fetched from the URL that tokens name.
+// keySetAttacks returns attacks on a server whose tokens are signed by a key set, with RS256 or
+// ES256. Some tokens name a URL, which the server must not fetch.
 func keySetAttacks(t *testing.T, algorithm string, rsaKey *rsa.PrivateKey, ecKey *ecdsa.PrivateKey,
 	trap string) (all []attack) {
 	strangerRSA, err := rsa.GenerateKey(rand.Reader, 2048)

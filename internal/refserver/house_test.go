@@ -18,8 +18,9 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A house is all that is behind the door: the repositories acme/desktop and globex/desktop with
-// their keys, an updater that works tasks, and counters of what attackers must not bring about.
+// A house is everything behind the server: the repositories acme/desktop and globex/desktop with
+// their keys, and an updater that works tasks. It counts tasks and signatures, which attackers must
+// not cause.
 type house struct {
 	updater *tufupdate.Updater
 	acme    *testrepo.Provider
@@ -28,7 +29,7 @@ type house struct {
 	log     *logBuffer
 }
 
-// Signer asks the owner's provider: the method of keys.Provider.
+// Signer implements keys.Provider. It asks the provider of the app's owner.
 func (h *house) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
 	if req.App == "globex/desktop" {
 		return h.globex.Signer(ctx, req)
@@ -38,7 +39,7 @@ func (h *house) Signer(ctx context.Context, req keys.Request) (signature.Signer,
 
 func (h *house) signatures() int64 { return h.acme.Signatures() + h.globex.Signatures() }
 
-// countedTasks counts the tasks added.
+// countedTasks counts the calls of Add.
 type countedTasks struct {
 	tasks.Store
 	added *atomic.Int64
@@ -78,7 +79,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// open puts a door before the house and returns its address.
+// open starts a server for the house and returns its address.
 func (h *house) open(t *testing.T, cfg TokenConfig) (address string) {
 	t.Helper()
 	cfg.AdminClaim = "role=admin"

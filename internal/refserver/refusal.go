@@ -10,10 +10,10 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// retryAfter is how many seconds a client should wait when the trouble may be over soon.
+// retryAfter is how many seconds a client should wait before it asks again.
 const retryAfter = "5"
 
-// A refusal is an error that knows how it is answered.
+// A refusal is an error with its HTTP answer.
 type refusal struct {
 	status int
 	why    string // for the client
@@ -33,9 +33,9 @@ func badRequest(format string, args ...any) *refusal {
 	return &refusal{status: http.StatusBadRequest, why: fmt.Sprintf(format, args...)}
 }
 
-// answerTo returns how err is answered. What the updater says about a request is passed on; of
-// anything else, such as what a store or a key service reports, a client only learns that it should
-// try again.
+// answerTo returns the answer to err. The client learns the updater's errors about its request. Of
+// all other errors, such as those of a store or a key service, it learns only that it should try
+// again.
 func answerTo(err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r

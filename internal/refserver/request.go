@@ -17,7 +17,7 @@ import (
 // maxBody is the largest request body in bytes.
 const maxBody = 64 << 10
 
-// param returns the query parameter name, which has to be given once and not be empty.
+// param returns the query parameter name. It has to be given once and must not be empty.
 func param(r *http.Request, name string) (string, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery) // r.URL.Query would drop what it cannot parse
 	if err != nil {
@@ -33,7 +33,7 @@ func param(r *http.Request, name string) (string, error) {
 	return values[0], nil
 }
 
-// appParam returns the app that the query names and its owner, the first segment.
+// appParam returns the app that the query names, and its owner.
 func appParam(r *http.Request) (app, owner string, err error) {
 	app, err = param(r, "appName")
 	if err != nil {
@@ -55,10 +55,10 @@ func ownerOf(app string) string {
 	return owner
 }
 
-// rolesBody returns the roles that the body asks for. None means the default.
+// rolesBody returns the roles in the body. No roles mean the default.
 func rolesBody(w *response, r *http.Request) ([]string, error) {
-	// MaxBytesReader tells the connection's own writer to close it, so that the rest of the body is
-	// not read either.
+	// MaxBytesReader gets the connection's own writer, which closes the connection over the limit.
+	// Otherwise the server would read the rest of the body.
 	body, err := io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &refusal{http.StatusRequestEntityTooLarge, "request body is larger than 64 KiB", tooLarge}
@@ -84,9 +84,9 @@ func isJSON(h http.Header) bool {
 	return err == nil && mediaType == "application/json"
 }
 
-// decodeRoles reads {"roles": […]} and nothing else. encoding/json would let through what looks
-// like that object and is not: names in another case, names given twice, null for a string. It
-// returns nil for an empty list, for null, and for {}.
+// decodeRoles reads {"roles": […]} and nothing else. It refuses names in another case, repeated
+// names, and null for a string, all of which encoding/json accepts. It returns nil for an empty
+// list, for null, and for {}.
 func decodeRoles(body []byte) ([]string, error) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return nil, badRequest("request body is not valid JSON")

@@ -10,13 +10,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A handler answers a request, or returns why not before it has written anything.
+// A handler answers a request. It returns an error only before it has written anything.
 type handler func(w *response, r *http.Request) error
 
-// route registers h for method (and HEAD beside GET) on path. refused is the message of all its
+// route registers h for method on path, with GET for HEAD too. refused is the message of its
 // refusals.
 func (s *Server) route(method, path, refused string, h handler) {
 	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) { s.handle(w, r, refused, h) })
@@ -38,8 +39,8 @@ func (s *Server) noSuchPath(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// handle runs h with a time limit, answers its error, and logs what was done, but neither headers,
-// query nor body: they hold secrets.
+// handle runs h with a time limit, answers its error, and logs the request. The log has no headers,
+// no query and no body, since they hold secrets.
 func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string, h handler) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
@@ -67,7 +68,7 @@ func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string,
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	if w.status >= 500 && r.Context().Err() == nil { // a client that went away is no failure of ours
+	if w.status >= 500 && r.Context().Err() == nil { // a client that went away is no failure of the server
 		level = slog.LevelError
 	}
 	s.log.LogAttrs(ctx, level, "request", attrs...)
@@ -83,7 +84,7 @@ func catch(h handler, w *response, r *http.Request) (err error) {
 	return h(w, r)
 }
 
-// A response is the answer to one request, with what the log says about it.
+// A response is the answer to one request, with values for the log.
 type response struct {
 	http.ResponseWriter
 	status    int // 0 until the header is written
@@ -95,18 +96,14 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// refuse answers err. A bad request is told what is wrong with it; all other refusals also say what
-// did not happen.
+// refuse answers err. The answer to a bad request has only the error, all others have a message
+// too.
 func (w *response) refuse(refused string, err error) {
 	if w.status != 0 {
-		return // it panicked halfway: the client sees an answer that is cut off
+		return // h panicked while it was writing: the client gets an answer that is cut off
 	}
-	body := struct {
-		Message string `json:"message,omitempty"`
-		Error   string `json:"error"`
-	}{Message: refused}
 	answer := answerTo(err)
-	body.Error = answer.why
+	body := jsonform.Refusal{Message: refused, Error: answer.why}
 	switch answer.status {
 	case http.StatusBadRequest:
 		body.Message = ""
@@ -118,8 +115,8 @@ func (w *response) refuse(refused string, err error) {
 	writeJSON(w, answer.status, body)
 }
 
-// writeJSON answers with body, which is of a type that always marshals.
-func writeJSON[T any](w http.ResponseWriter, status int, body T) {
+// writeJSON answers with body, one of the forms in jsonform. They always marshal.
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	data, err := json.Marshal(body)
 	if err != nil {
 		panic(fmt.Sprintf("marshaling %T: %v", body, err))

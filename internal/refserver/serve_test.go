@@ -20,7 +20,7 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A pipeListener hands out connections within the process, whose time is that of the test's bubble.
+// A pipeListener accepts connections from the same process. They work in a synctest bubble.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -56,7 +56,7 @@ func (l *pipeListener) dial() (net.Conn, error) {
 	}
 }
 
-// serve runs s until stop is called. Its result comes from done.
+// serve runs s until stop is called. done receives the result.
 func serve(t *testing.T, s *Server) (l *pipeListener, stop func(), done <-chan error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l = newPipeListener()
@@ -65,7 +65,7 @@ func serve(t *testing.T, s *Server) (l *pipeListener, stop func(), done <-chan e
 	return l, cancel, result
 }
 
-// slowServer is a server that answers update requests once release is closed.
+// slowServer returns a server that answers update requests once release is closed.
 func slowServer(t *testing.T) (s *Server, release chan struct{}) {
 	release = make(chan struct{})
 	s, _ = newServer(t, Config{Updater: &fakeUpdater{force: func(context.Context) (tasks.Task, error) {
@@ -129,7 +129,7 @@ func TestStoppingWaitsNoLongerThanTheGracePeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, log := newServer(t, Config{Grace: 3 * time.Second, Updater: &fakeUpdater{
 			force: func(ctx context.Context) (tasks.Task, error) {
-				<-ctx.Done() // as a store that hangs
+				<-ctx.Done() // like a store that hangs
 				return tasks.Task{}, ctx.Err()
 			},
 		}})
@@ -161,7 +161,7 @@ func TestNobodyHoldsAConnectionForEver(t *testing.T) {
 	for _, tc := range []struct {
 		name, sent string
 		after      time.Duration
-		status     int // 0: closed without an answer
+		status     int // 0 if the connection is closed without an answer
 	}{
 		{"nothing is sent", "", readHeaderTimeout, 0},
 		{"headers never end", "GET /healthz HTTP/1.1\r\nHost: x\r\n", readHeaderTimeout, 0},
@@ -186,8 +186,8 @@ func TestNobodyHoldsAConnectionForEver(t *testing.T) {
 				require.NoError(t, err)
 				all, err := io.ReadAll(conn)
 				require.NoError(t, err)
-				// The server waits half a second at the end of a connection whose request it did
-				// not read to its end.
+				// The server waits half a second before it closes a connection with an unread
+				// request.
 				assert.InDelta(t, tc.after, time.Since(start), float64(time.Second))
 				if tc.status == 0 {
 					assert.NotContains(t, string(all), "HTTP/1.1 200")
@@ -218,7 +218,7 @@ func TestUpdaterThatHangsIsGivenUp(t *testing.T) {
 	})
 }
 
-// endless is a body that goes on for ever.
+// endless is a body without an end.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {

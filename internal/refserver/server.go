@@ -1,11 +1,12 @@
-// Package refserver shows a tufupdate.Updater over HTTP: an endpoint that accepts forced updates,
-// one that tells what became of them, one for the state of a repository, health checks and, if
-// wanted, the repository's public files.
+// Package refserver offers a tufupdate.Updater over HTTP. Its endpoints accept updates, return the
+// state of a task and the status of a repository, and answer health checks. It can serve the
+// repositories' public files too.
 //
-// It decides who may ask and how answers look on the wire; everything else is the updater's.
+// The package authenticates requests and writes answers. The updater does the rest.
 package refserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,52 +23,55 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// What a client may cost. Each phase of a request has an end, so that nobody holds a connection for
-// ever.
+// The limits of what a client may cost. Each phase of a request has an end, so that no client holds
+// a connection for ever.
 const (
 	maxConnections    = 4096 // see door
 	maxHeaderBytes    = 16 << 10
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second // headers and body
-	handleTimeout     = 30 * time.Second // what the updater and the store are given
+	handleTimeout     = 30 * time.Second // for the updater and the store
 	writeTimeout      = 2 * time.Minute  // from the end of the headers to the end of the answer
 	idleTimeout       = time.Minute
 )
 
-// DefaultGrace is how long requests in flight may take after the server was told to stop, unless
-// Config says otherwise.
+// DefaultGrace is the default of Config.Grace.
 const DefaultGrace = 20 * time.Second
 
-// An Updater is what the server needs of *tufupdate.Updater, whose comments are the contract.
+// An Updater is the part of *tufupdate.Updater that the server uses. The comments there are the
+// contract.
 type Updater interface {
 	ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error)
 	Task(ctx context.Context, id string) (tasks.Task, error)
 	Status(ctx context.Context, app string) (tufupdate.Status, error)
 }
 
-// Config is what a Server is made of.
+// Config configures a Server.
 type Config struct {
 	Updater Updater        // required
 	Auth    *Authenticator // required
 
-	// Public is the store whose files clients may read under /tuf_metadata/: all of them, without a
-	// token. Nil serves none.
+	// Public is a store all of whose files clients may read, under /tuf_metadata/ and without a
+	// token. If nil, the server serves no files.
 	Public storage.Store
 
-	// Ready is asked at each readiness check, for at most a few seconds; its error makes the server
-	// not ready. Nil is always ready.
+	// Ready is called at each readiness check. Its context ends after 5 seconds. If it returns an
+	// error, the server is not ready. If nil, the server is always ready.
 	Ready func(context.Context) error
 
-	Grace  time.Duration // 0 means DefaultGrace
-	Logger *slog.Logger  // nil logs nothing
+	// Grace is how long requests in flight may take after the server was told to stop. The default
+	// is DefaultGrace.
+	Grace time.Duration
+
+	// Logger gets a line for each request. If nil, nothing is logged.
+	Logger *slog.Logger
 }
 
-// A Server answers HTTP requests. It is an http.Handler, and Serve runs it with limits on what
-// clients may cost.
+// A Server is an http.Handler. Serve runs it with limits on what clients may cost.
 type Server struct {
 	updater  Updater
 	auth     *Authenticator
-	public   *copies // nil: serves none
+	public   *copies // nil if the server serves no files
 	ready    func(context.Context) error
 	grace    time.Duration
 	log      *slog.Logger
@@ -75,7 +79,7 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-// New returns a Server, or an error that names what is missing in cfg.
+// New returns a Server. Its error names the field that is missing in cfg.
 func New(cfg Config) (*Server, error) {
 	if cfg.Updater == nil {
 		return nil, errors.New("refserver: no updater")
@@ -87,15 +91,9 @@ func New(cfg Config) (*Server, error) {
 		updater: cfg.Updater,
 		auth:    cfg.Auth,
 		ready:   cfg.Ready,
-		grace:   cfg.Grace,
-		log:     cfg.Logger,
+		grace:   cmp.Or(cfg.Grace, DefaultGrace),
+		log:     cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		mux:     http.NewServeMux(),
-	}
-	if s.grace == 0 {
-		s.grace = DefaultGrace
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.route(http.MethodPost, "/tuf/v1/metadata/online", "Task not accepted.", s.forceOnline)
 	s.route(http.MethodGet, "/tuf/v1/task", "Task state not available.", s.taskState)
@@ -105,15 +103,15 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Public != nil {
 		s.public = newCopies(cfg.Public)
 		s.route(http.MethodGet, publicPrefix+"{key...}", "File not available.", s.publicFile)
-		s.mux.HandleFunc(strings.TrimSuffix(publicPrefix, "/"), s.noSuchPath) // ServeMux would redirect it, query and all
+		s.mux.HandleFunc(strings.TrimSuffix(publicPrefix, "/"), s.noSuchPath) // ServeMux would redirect it with its query
 	}
 	s.mux.HandleFunc("/", s.noSuchPath)
 	return s, nil
 }
 
+// ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// ServeMux would redirect a path with dots or empty segments to the plain one; here no such
-	// path exists.
+	// ServeMux would redirect a path with dots or empty segments. The server refuses it.
 	if p := r.URL.EscapedPath(); p != path.Clean(p) {
 		s.noSuchPath(w, r)
 		return
@@ -121,9 +119,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// Serve answers the connections of ln until ctx ends. Then it is no longer ready, accepts no more,
-// lets the requests in flight finish for at most the grace period, and returns nil. It returns an
-// error if it could not go on serving before. ln is closed in any case.
+// Serve answers the connections of ln until ctx ends. Then the server is no longer ready and
+// accepts no more connections. Serve waits for the requests in flight, for the grace period at
+// most, and returns nil. It returns an error if it cannot go on before ctx ends. It always closes
+// ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	outlive := context.WithoutCancel(ctx) // requests in flight are not cut off when ctx ends
 	server := &http.Server{
@@ -149,8 +148,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	grace, cancel := context.WithTimeout(outlive, s.grace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.log.Warn("requests did not finish within the grace period and were cut off", "grace", s.grace, "error", err)
-		_ = server.Close() // it is over: an error would say that a connection was gone already
+		s.log.Warn("requests took longer than the grace period and were cut off", "grace", s.grace, "error", err)
+		_ = server.Close() // an error would only say that a connection was gone already
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving on %s: %w", ln.Addr(), err)

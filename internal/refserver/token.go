@@ -1,6 +1,7 @@
 package refserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,55 +20,61 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// MinSecret is the length in bytes of the shortest secret that is accepted: that of the hash it is
-// used with.
+// MinSecret is the length in bytes of the shortest secret that is accepted. It is that of a
+// SHA-256.
 const MinSecret = 32
 
-// jwksTimeout is what fetching a key set may take.
+// jwksTimeout limits the fetching of a key set.
 const jwksTimeout = 5 * time.Second
 
-// maxTime is the largest number of seconds, either way, that is taken for a time. The parser turns
-// larger ones into integers, which overflow: "not before the end of time" would become "since
-// ever".
+// maxTime is the largest number of seconds, positive or negative, that counts as a time. The parser
+// turns numbers into integers, where larger ones overflow and could make a token valid too early.
 const maxTime = 1 << 53
 
-// A TokenConfig says which tokens are valid. There is either a Secret or a JWKS.
+// A TokenConfig decides which tokens are valid. Either Secret or JWKS is required.
 type TokenConfig struct {
-	Secret []byte // of HMAC tokens, at least MinSecret bytes
-	JWKS   string // where the public keys of signed tokens are: a file, or an https URL that is read again every hour
+	// Secret verifies HMAC tokens. It has MinSecret bytes at least.
+	Secret []byte
 
-	// Algorithm is the only one accepted, whatever a token says about itself. Empty means HS256
-	// with a secret, RS256 with a JWKS.
+	// JWKS names the public keys of signed tokens: a file, or an https URL that is read again every
+	// hour.
+	JWKS string
+
+	// Algorithm is the only one that is accepted. A token's own header does not change it. The
+	// default is HS256 with a secret and RS256 with a JWKS.
 	Algorithm string
 
-	// AdminClaim is <claim>=<value>: whose token has that claim with that string value is an admin.
-	// Empty: every valid token is an admin's.
+	// AdminClaim is <claim>=<value>. A token with this claim, as a string, is an admin's. If empty,
+	// every valid token is an admin's.
 	AdminClaim string
 
-	Issuer   string // what the token's iss has to be, if not empty
-	Audience string // what the token's aud has to contain, if not empty
+	Issuer   string // if not empty, a token's iss has to be it
+	Audience string // if not empty, a token's aud has to contain it
 
-	HTTPClient *http.Client // for the JWKS; nil means one that follows redirects to https only
-	Logger     *slog.Logger // hears when the JWKS cannot be read again and the keys known are kept; nil logs nothing
+	// HTTPClient fetches the JWKS. The default follows redirects to https only.
+	HTTPClient *http.Client
+
+	// Logger gets a warning when the JWKS cannot be read again. If nil, nothing is logged.
+	Logger *slog.Logger
 }
 
-// An Identity is for whom a valid token speaks.
+// An Identity is the sender of a request, by its token.
 type Identity struct {
 	Owner string // one plain segment
 	Admin bool
 }
 
-// An Authenticator tells who sends a request, by a JSON Web Token. It may be used from many
-// goroutines at once.
+// An Authenticator finds the sender of a request by a JSON Web Token. Many goroutines may use it at
+// once.
 type Authenticator struct {
 	parser     *jwt.Parser
 	keys       func(context.Context) jwt.Keyfunc
-	adminClaim string // empty: every token is an admin's
+	adminClaim string // if empty, every token is an admin's
 	adminValue string
 }
 
-// NewAuthenticator returns an Authenticator. A JWKS is read at once, so it must be there and hold
-// keys; from a URL it is read again from time to time until ctx ends.
+// NewAuthenticator returns an Authenticator. It reads the JWKS, which has to hold a key. A JWKS at
+// a URL is read again from time to time until ctx ends.
 func NewAuthenticator(ctx context.Context, cfg TokenConfig) (*Authenticator, error) {
 	a := new(Authenticator)
 	if cfg.AdminClaim != "" {
@@ -98,10 +105,7 @@ func NewAuthenticator(ctx context.Context, cfg TokenConfig) (*Authenticator, err
 	default:
 		return nil, errors.New("tokens need a secret or a JWKS to be verified with")
 	}
-	algorithm := cfg.Algorithm
-	if algorithm == "" {
-		algorithm = algorithms[0]
-	}
+	algorithm := cmp.Or(cfg.Algorithm, algorithms[0])
 	if !slices.Contains(algorithms, algorithm) {
 		return nil, fmt.Errorf("token algorithm %q is not one of %s", algorithm, strings.Join(algorithms, ", "))
 	}
@@ -118,7 +122,7 @@ func NewAuthenticator(ctx context.Context, cfg TokenConfig) (*Authenticator, err
 	return a, nil
 }
 
-// openJWKS reads a key set from a file, or from an https URL.
+// openJWKS reads a key set and checks that it holds a key.
 func openJWKS(ctx context.Context, cfg TokenConfig) (keyfunc.Keyfunc, error) {
 	set, err := loadJWKS(ctx, cfg)
 	if err != nil {
@@ -134,6 +138,7 @@ func openJWKS(ctx context.Context, cfg TokenConfig) (keyfunc.Keyfunc, error) {
 	return set, nil
 }
 
+// loadJWKS reads a key set from a file or an https URL.
 func loadJWKS(ctx context.Context, cfg TokenConfig) (keyfunc.Keyfunc, error) {
 	if !strings.Contains(cfg.JWKS, "://") {
 		data, err := os.ReadFile(cfg.JWKS)
@@ -149,24 +154,18 @@ func loadJWKS(ctx context.Context, cfg TokenConfig) (keyfunc.Keyfunc, error) {
 	if u.Scheme != "https" || u.Host == "" {
 		return nil, errors.New("it is neither a file nor an https URL")
 	}
-	client := cfg.HTTPClient
-	if client == nil {
-		client = &http.Client{CheckRedirect: httpsOnly}
-	}
-	log := cfg.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+	client := cmp.Or(cfg.HTTPClient, &http.Client{CheckRedirect: httpsOnly})
+	log := cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	tolerateFirst := false
 	return keyfunc.NewDefaultOverrideCtx(ctx, []string{cfg.JWKS}, keyfunc.Override{
 		Client:                    client,
 		HTTPTimeout:               jwksTimeout,
 		NoErrorReturnFirstHTTPReq: &tolerateFirst,
-		// a token with an unknown key ID has the set read again, at most every few minutes
+		// A token with an unknown key ID makes the set be read again, at most every few minutes.
 		RateLimitWaitMax: jwksTimeout,
 		RefreshErrorHandlerFunc: func(u string) func(context.Context, error) {
 			return func(ctx context.Context, err error) {
-				log.WarnContext(ctx, "JWKS could not be read again, the keys known are kept", "url", u, "error", err)
+				log.WarnContext(ctx, "JWKS cannot be read again: the cached keys stay", "url", u, "error", err)
 			}
 		},
 	})
@@ -182,8 +181,8 @@ func httpsOnly(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Authenticate returns for whom the request's only Authorization header speaks. Its errors say what
-// is wrong with the token and never quote it.
+// Authenticate returns the sender of a request. The request has to have one Authorization header.
+// Errors describe the token and never quote it.
 func (a *Authenticator) Authenticate(r *http.Request) (Identity, error) {
 	values := r.Header.Values("Authorization")
 	if len(values) != 1 {
@@ -193,7 +192,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (Identity, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return Identity{}, errors.New("authorization is not by bearer token")
 	}
-	claims := jwt.MapClaims{} // a struct's fields would match claims in another case
+	claims := jwt.MapClaims{} // fields of a struct would match claims in another case
 	if _, err := a.parser.ParseWithClaims(token, claims, a.keys(r.Context())); err != nil {
 		return Identity{}, err
 	}

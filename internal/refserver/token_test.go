@@ -80,7 +80,7 @@ func TestClaims(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		claims jwt.MapClaims
-		want   Identity // zero: not valid
+		want   Identity // zero if the token is not valid
 	}{
 		{"an admin", adminClaims("acme"), admin},
 		{"valid and issued since before now", adminClaims("acme", "nbf", in(-time.Hour), "iat", in(-time.Hour)), admin},
@@ -189,7 +189,7 @@ func writeFile(t testing.TB, data []byte) string {
 	return name
 }
 
-// raw returns a token with any header, its signature made by sign from what is signed.
+// raw returns a token with any header. sign makes the signature.
 func raw(t testing.TB, header map[string]any, claims jwt.MapClaims, sign func(signed string) []byte) string {
 	t.Helper()
 	h, err := json.Marshal(header)
@@ -338,7 +338,7 @@ func TestKeySetFromURL(t *testing.T) {
 		require.NoError(t, err)
 		return "Bearer " + signed
 	}
-	var served atomic.Pointer[[]byte] // nil: out of order
+	var served atomic.Pointer[[]byte] // nil if the server fails
 	var reads atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		reads.Add(1)
@@ -358,7 +358,7 @@ func TestKeySetFromURL(t *testing.T) {
 	first := jwks(t, map[string]any{"old": &oldKey.PublicKey})
 	both := jwks(t, map[string]any{"old": &oldKey.PublicKey, "new": &newKey.PublicKey})
 
-	t.Run("it has to be there at the start", func(t *testing.T) {
+	t.Run("it has to be available at the start", func(t *testing.T) {
 		served.Store(nil)
 		_, err := NewAuthenticator(t.Context(), cfg(new(logBuffer)))
 		require.ErrorContains(t, err, server.URL)
@@ -381,7 +381,7 @@ func TestKeySetFromURL(t *testing.T) {
 		served.Store(nil)
 		_, err = auth.Authenticate(request(t, token("new", newKey)))
 		require.Error(t, err)
-		assert.Contains(t, log.String(), "JWKS could not be read again")
+		assert.Contains(t, log.String(), "JWKS cannot be read again")
 		_, err = auth.Authenticate(request(t, token("old", oldKey)))
 		require.NoError(t, err)
 	})

@@ -8,32 +8,23 @@ import (
 
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// Tasks have a kind and a queue of their own, for others may use the same database.
+// Tasks have a kind and a queue of their own, since a database may hold other jobs.
 const (
 	kind  = "tuf_online_update"
 	queue = "tuf_online"
 )
 
-// A job is a task as River's row keeps it. Only the ID makes it another one.
-type job struct {
-	ID    string   `json:"id"    river:"unique"`
-	App   string   `json:"app"`
-	Roles []string `json:"roles"`
-}
+// A job is a task as the arguments of River's row.
+type job jsonform.Job
 
 // Kind implements river.JobArgs.
 func (job) Kind() string { return kind }
 
-// An outcome is what the last attempt came to, as River's row keeps it.
-type outcome struct {
-	Attempt int          `json:"attempt"`
-	Result  tasks.Result `json:"result"`
-}
-
-// states says what River's states mean here.
+// state returns the state of a task whose row has River's state s.
 func state(s rivertype.JobState) (tasks.State, error) {
 	switch s {
 	case rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateScheduled, rivertype.JobStateRetryable:
@@ -48,7 +39,7 @@ func state(s rivertype.JobState) (tasks.State, error) {
 	return "", fmt.Errorf("unknown state %q", s)
 }
 
-// taskOf reads a row.
+// taskOf returns the task in a row.
 func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 	var args job
 	if err := json.Unmarshal(row.EncodedArgs, &args); err != nil {
@@ -62,21 +53,21 @@ func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 		ID: args.ID, App: args.App, Roles: args.Roles,
 		State: s, Created: row.CreatedAt, Updated: updated(row), Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
 	}
-	var last outcome
+	var last jsonform.Attempt
 	if output := row.Output(); output != nil {
 		if err := json.Unmarshal(output, &last); err != nil {
-			return tasks.Task{}, fmt.Errorf("reading what became of job %d: %w", row.ID, err)
+			return tasks.Task{}, fmt.Errorf("reading the output of job %d: %w", row.ID, err)
 		}
 	}
-	t.Result = last.Result
-	// lost with its worker, perhaps
-	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Attempt {
+	t.Result = tasks.Result(last.Result)
+	// An attempt that lost its worker has an error of River's and no output.
+	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Number {
 		t.Result = tasks.Result{Error: strings.TrimPrefix(row.Errors[n-1].Error, "JobCancelError: ")}
 	}
 	return t, nil
 }
 
-// updated returns when the state has last changed.
+// updated returns when the state of a row last changed.
 func updated(row *rivertype.JobRow) time.Time {
 	switch {
 	case row.FinalizedAt != nil:

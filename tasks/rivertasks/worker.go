@@ -9,6 +9,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/tasks"
 )
 
@@ -62,7 +63,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	if err != nil {
 		result = tasks.Result{Error: err.Error()}
 	}
-	if err := river.RecordOutput(ctx, outcome{t.Attempt, result}); err != nil {
+	if err := river.RecordOutput(ctx, jsonform.Attempt{Number: t.Attempt, Result: jsonform.Result(result)}); err != nil {
 		return river.JobCancel(fmt.Errorf("recording the result: %w", err))
 	}
 	if err != nil && !tasks.IsTemporary(err) {
