@@ -31,6 +31,7 @@ import (
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riversqlite"
 	"github.com/tufonline/tufonline/tasks/taskstest"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -317,9 +318,12 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 func TestAMirrorOfADurableTaskStoreIsOne(t *testing.T) {
 	client, _ := redisserver.Start(t)
 	taskstest.Run(t, taskstest.Harness{Unbounded: true, Retries: true, Open: func(t testing.TB, _ int) func() tasks.Store {
-		url := "sqlite://" + filepath.Join(t.TempDir(), "tasks.db")
+		path := filepath.Join(t.TempDir(), "tasks.db")
 		return func() tasks.Store {
-			return faynosync.NewMirror(openTasks(t, url, rivertasks.Options{}), client, faynosync.MirrorOptions{})
+			store, err := riversqlite.Open(t.Context(), path, rivertasks.Options{})
+			require.NoError(t, err)
+			t.Cleanup(func() { assert.NoError(t, store.Close()) })
+			return faynosync.NewMirror(store, client, faynosync.MirrorOptions{})
 		}
 	}})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tufonline/tufonline/integration/pgserver"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riverpostgres"
 	"github.com/tufonline/tufonline/tasks/taskstest"
 )
 
@@ -28,15 +29,16 @@ func TestPostgresPassesTheSuiteOfTasks(t *testing.T) {
 	}})
 }
 
+// openTasks opens the tasks in a Postgres database.
 func openTasks(t testing.TB, url string, o rivertasks.Options) *rivertasks.Store {
 	t.Helper()
-	s, err := rivertasks.Open(t.Context(), url, o)
+	s, err := riverpostgres.Open(t.Context(), url, o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	return s
 }
 
-// sql makes a statement, and returns the first column of what it gives.
+// sql runs a statement, and returns the first column of the answer.
 func sql(t testing.TB, db, statement string, args ...any) (rows []string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db)
@@ -65,13 +67,13 @@ func TestTasksOnPostgresAreFoundByAnIndex(t *testing.T) {
 	assert.Contains(t, strings.Join(plan, "\n"), "tuf_online_task")
 }
 
-// Many processes may start at once on a database that none has used.
+// Many processes may start at once on an empty database.
 func TestStoresOnPostgresOpenAtOnce(t *testing.T) {
 	db := pgserver.Start(t)
 	var opening sync.WaitGroup
 	for range 8 {
 		opening.Go(func() {
-			s, err := rivertasks.Open(t.Context(), db, rivertasks.Options{})
+			s, err := riverpostgres.Open(t.Context(), db, rivertasks.Options{})
 			if assert.NoError(t, err) {
 				assert.NoError(t, s.Close())
 			}
@@ -80,8 +82,8 @@ func TestStoresOnPostgresOpenAtOnce(t *testing.T) {
 	opening.Wait()
 }
 
-// A database that is away for a while: nothing is accepted meanwhile, nothing that was accepted is
-// lost, and work goes on by itself.
+// While the database is not available, no task is accepted. No accepted task is lost, and work goes
+// on by itself.
 func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 	server := pgserver.StartServer(t)
 	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second})
@@ -112,7 +114,7 @@ func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 	_, err := add()
 	require.Error(t, err)
 	require.NotErrorIs(t, err, tasks.ErrExists)
-	close(release) // work ends while its end cannot be written
+	close(release) // the database cannot store the result
 	time.Sleep(3 * time.Second)
 	require.NoError(t, server.Start(t))
 	for range 10 {

@@ -14,10 +14,11 @@ import (
 	"github.com/tufonline/tufonline/integration/pgserver"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riverpostgres"
 )
 
-// A relay passes on to a server what it is sent, until it falls silent: as a network that has lost
-// its way, it keeps the connections and carries nothing.
+// A relay forwards connections to a server until it falls silent. Then it keeps the connections and
+// forwards nothing, like a broken network.
 type relay struct {
 	to     string
 	silent chan struct{}
@@ -74,8 +75,8 @@ func (r *relay) carry(ctx context.Context, conn net.Conn) {
 	both.Wait()
 }
 
-// A database that keeps its connections and says nothing any more holds up neither the end of a Run
-// nor the closing of the store, and what was begun is done when somebody can reach it.
+// A database that keeps its connections without answering delays neither the end of a Run nor
+// Close. A started task is worked again once the database is reachable.
 func TestADatabaseThatFallsSilent(t *testing.T) {
 	db := pgserver.Start(t)
 	schema := "silent" + uuid.NewString()[:8]
@@ -83,7 +84,7 @@ func TestADatabaseThatFallsSilent(t *testing.T) {
 	db += "&search_path=" + schema
 	r, through := newRelay(t, db)
 	o := rivertasks.Options{Rescue: 2 * time.Second}
-	s, err := rivertasks.Open(t.Context(), through, o)
+	s, err := riverpostgres.Open(t.Context(), through, o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -92,7 +93,7 @@ func TestADatabaseThatFallsSilent(t *testing.T) {
 		done <- s.Run(ctx, func(ctx context.Context, _ tasks.Task) (tasks.Result, error) {
 			close(begun)
 			<-r.silent
-			return tasks.Result{}, nil // which nobody learns of
+			return tasks.Result{}, nil // the database never gets it
 		})
 	}()
 	id := uuid.NewString()

@@ -19,7 +19,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// The demo is a repository with all its keys, in a folder that the next run finds again.
+// The demo is a repository with all its keys, in a folder that later runs use again.
 const (
 	demoOwner = "demo"
 	demoApp   = demoOwner + "/hello"
@@ -35,7 +35,7 @@ const (
 	demoStore    = "file://./" + demoFiles + "?create_dir=true" // unless -store says otherwise
 )
 
-// useDemo makes the demo's folders and secret, and fills in the options that -demo stands for.
+// useDemo creates the demo's folders and secret, and sets the options that -demo implies.
 func useDemo(o *options) error {
 	for _, dir := range []string{demoKeys, filepath.Dir(demoRoot)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -54,7 +54,8 @@ func useDemo(o *options) error {
 	return err
 }
 
-// keptSecret returns the secret in a file, which it makes with a random one if there is none.
+// keptSecret returns the secret in a file. If there is no file, it creates one with a random
+// secret.
 func keptSecret(name string) ([]byte, error) {
 	secret, err := os.ReadFile(name)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -66,8 +67,8 @@ func keptSecret(name string) ([]byte, error) {
 	return secret, os.WriteFile(name, secret, 0o600)
 }
 
-// setupDemo makes the repository of the demo in store, its keys in demoKeys and demoRootKeys, and
-// its first root in demoRoot, unless an earlier run did.
+// setupDemo creates the demo's repository in store, unless an earlier run did. The keys are in
+// demoKeys and demoRootKeys, and the first root is in demoRoot.
 func setupDemo(ctx context.Context, store storage.Store) error {
 	root, err := os.ReadFile(demoRoot)
 	if err == nil {
@@ -100,7 +101,7 @@ func isIn(ctx context.Context, store storage.Store, root []byte) error {
 	return nil
 }
 
-// explainDemo prints what can be done with the demo at address.
+// explainDemo prints commands for the demo at address.
 func explainDemo(w io.Writer, address string, secret []byte) error {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
 		"username": demoOwner, "role": "admin", "exp": time.Now().Add(24 * time.Hour).Unix(),

@@ -11,8 +11,8 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// withFaynosync has the updater do as a faynoSync installation says, and returns what closes the
-// connections to its Redis.
+// withFaynosync configures the updater from a faynoSync installation, if the options name one. The
+// caller closes the connections to its Redis.
 func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.Closer, error) {
 	if o.faynosync == "" {
 		return io.NopCloser(nil), nil
@@ -21,7 +21,7 @@ func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.
 	if err != nil {
 		return nil, errors.New("-faynosync is not a URL of a Redis (it is not shown, since it may hold a password)")
 	}
-	where.ContextTimeoutEnabled = true // or it would go on when nobody waits any more
+	where.ContextTimeoutEnabled = true // without it, go-redis waits longer than its caller
 	client := redis.NewClient(where)
 	config.Settings = faynosync.Settings(client)
 	provider.Flat = true

@@ -1,10 +1,10 @@
-// Command server is the reference server: it keeps the online roles of TUF repositories fresh on
-// request.
+// Command server is the reference server. It keeps the online roles of TUF repositories signed, and
+// accepts updates over HTTP.
 //
 //	server -demo
 //
-// makes a repository in the folder demo-data and serves it. See server -help for all flags, and
-// package tufupdate for the library.
+// creates a repository in the folder demo-data and serves it. server -help lists all flags. Package
+// tufupdate is the library.
 package main
 
 import (
@@ -38,8 +38,8 @@ func main() {
 	}
 }
 
-// run serves until ctx ends; then it accepts nothing more, finishes what it has begun, and returns
-// nil. Of tasks in memory, all have been.
+// run serves until ctx ends. Then it accepts no more tasks, finishes the started ones, and returns
+// nil. Tasks in memory are all finished.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
 	o, err := parseOptions(args, getenv, stderr)
 	if err != nil || o.help {
@@ -55,17 +55,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeStore(store)) }()
+	defer func() { err = errors.Join(err, closeIfCloser(store)) }()
 	if o.demo {
 		if err := setupDemo(ctx, store); err != nil {
 			return fmt.Errorf("making the demo's repository: %w", err)
 		}
 	}
-	work, workCloser, err := openTasks(ctx, o, log)
+	work, err := openTasks(ctx, o, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, workCloser.Close()) }()
+	defer func() { err = errors.Join(err, closeIfCloser(work)) }()
 	updater, closer, err := newUpdater(o, store, work, log)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return serve(ctx, server, listener, updater, log)
 }
 
-// openStore opens a store and makes sure that it can be trusted with several writers.
+// openStore opens a store and checks that its writes are atomic.
 func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store, error) {
 	store, err := storage.Open(ctx, url, filestore.Driver(), s3store.Driver())
 	if err != nil {
@@ -102,15 +102,16 @@ func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store
 	}
 	err = storage.Probe(ctx, store, storage.ProbeOptions{})
 	if errors.Is(err, storage.ErrNoAtomicWrites) {
-		err = fmt.Errorf("the store cannot be used, since writers at the same time would overwrite each other: %w", err)
+		err = fmt.Errorf("the store cannot be used, since concurrent writers would overwrite each other: %w", err)
 	}
 	if err != nil {
-		return nil, errors.Join(err, closeStore(store))
+		return nil, errors.Join(err, closeIfCloser(store))
 	}
 	return store, nil
 }
 
-func closeStore(store storage.Store) error {
+// closeIfCloser closes a store that is an io.Closer.
+func closeIfCloser(store any) error {
 	if c, ok := store.(io.Closer); ok {
 		return c.Close()
 	}
@@ -157,11 +158,11 @@ func newServer(
 		return nil, err
 	}
 	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Ready: func(ctx context.Context) error {
-		// The store is there if it can say that it does not have something.
+		// A store that is available answers that this file does not exist.
 		if _, err := store.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
 			return err
 		}
-		// So are the tasks.
+		// An available task store does the same for this task.
 		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {
 			return err
 		}
@@ -174,8 +175,8 @@ func newServer(
 	return refserver.New(config)
 }
 
-// serve works tasks and answers requests until ctx ends. The updater stops last, so that what a
-// request in flight still accepts is worked.
+// serve works tasks and answers requests until ctx ends. The updater stops last, so that it works
+// the tasks that requests in flight still add.
 func serve(ctx context.Context, server *refserver.Server, listener net.Listener, updater *tufupdate.Updater,
 	log *slog.Logger) error {
 	ctx, stopServing := context.WithCancel(ctx)
@@ -189,10 +190,10 @@ func serve(ctx context.Context, server *refserver.Server, listener net.Listener,
 			err = errors.New("the updater stopped by itself")
 		}
 		worked <- err
-		stopServing() // without a worker nothing should be accepted
+		stopServing() // without a worker the server must not accept tasks
 	}()
 	err := server.Serve(ctx, listener)
-	log.Info("finishing the tasks begun")
+	log.Info("finishing the started tasks")
 	stopWork()
 	err = errors.Join(err, <-worked)
 	log.Info("stopped")

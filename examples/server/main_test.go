@@ -44,8 +44,8 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"no flags", nil, environment, "-store is missing"},
 		{"no keys", []string{"-store", "mem://"}, environment, "-keys is missing"},
 		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x"}, nothing, secretEnv},
-		{"nobody to work tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment,
-			"nobody would ever work them"},
+		{"no worker for tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment,
+			"no server would work them"},
 		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment,
 			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
@@ -76,7 +76,7 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 		{"no key set", []string{"-store", "mem://", "-keys", keys, "-jwks", filepath.Join(keys, "x")}, "JWKS"},
 		{"algorithm none", []string{"-store", "mem://", "-keys", keys, "-jwt-alg", "none"}, `"none"`},
 		{"unknown task store", []string{"-store", "mem://", "-keys", keys, "-tasks", "redis://x"},
-			"task store redis: unknown scheme"},
+			`task store: unknown scheme "redis": not one of sqlite, postgres, postgresql, mem`},
 		{"no folder for tasks", []string{"-store", "mem://", "-keys", keys, "-tasks", "sqlite:///no/such/folder/x.db"},
 			"no/such/folder"},
 		{"no database", []string{"-store", "mem://", "-keys", keys, "-tasks", "postgres://u:hush@127.0.0.1:1/x"},
@@ -100,8 +100,7 @@ func TestHelpIsNoError(t *testing.T) {
 	assert.Contains(t, usage.String(), "-store")
 }
 
-// start runs the server until stop is called, which returns what run returned. The URL is where it
-// serves.
+// start starts the server and returns its URL. stop ends it, and returns the error of run.
 func start(t *testing.T, args ...string) (url string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -195,7 +194,7 @@ func TestDemoRollsAndIsThereAgainAfterARestart(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status)
 	assert.Contains(t, body, `{"role":"timestamp","version":2,`)
 	status, body = call(t, demoOwner, secret, http.MethodGet, url+"/tuf/v1/task?task_id="+accepted.Data.TaskID)
-	assert.Equal(t, http.StatusOK, status, "tasks outlive the process too")
+	assert.Equal(t, http.StatusOK, status, "tasks outlive the process")
 	assert.Contains(t, body, `"state":"SUCCESS"`)
 	status, _ = call(t, demoOwner, secret, http.MethodGet, url+"/tuf_metadata/"+demoApp+"/2.snapshot.json")
 	assert.Equal(t, http.StatusOK, status)
@@ -223,7 +222,7 @@ func TestPinnedRoots(t *testing.T) {
 		assert.Equal(t, want, string(data))
 	}
 	_, err = roots.root(t.Context(), "acme/other")
-	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped, "an app without a pinned root is not trusted at first sight")
+	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped, "the first root of an app is not trusted")
 	_, err = roots.root(t.Context(), "acme/link")
 	require.Error(t, err, "a link does not lead out of the folder")
 	_, err = roots.root(t.Context(), "../acme/desktop")
@@ -232,11 +231,12 @@ func TestPinnedRoots(t *testing.T) {
 	apps, err := roots.apps(t.Context())
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{"acme/desktop", "acme/desktop/beta"}, apps,
-		"the others do not suffer from one that cannot be read")
+		"apps are found beside a root that cannot be read")
 	assert.Contains(t, log.String(), "acme/link.json")
 }
 
-// As Kubernetes mounts a ConfigMap: each name is a link through one that is exchanged.
+// Kubernetes mounts a ConfigMap like this: each name is a link through another one, which it
+// replaces.
 func TestPinnedRootsMayBeLinks(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "..2026_11_24", "acme"), 0o700))
@@ -249,7 +249,7 @@ func TestPinnedRootsMayBeLinks(t *testing.T) {
 	apps, err := roots.apps(t.Context())
 	require.NoError(t, err)
 	require.Contains(t, apps, "acme/desktop")
-	assert.Less(t, len(apps), 4, "no link leads round and round")
+	assert.Less(t, len(apps), 4, "a link to an outer folder ends")
 	for _, app := range apps {
 		data, err := roots.root(t.Context(), app)
 		require.NoError(t, err)

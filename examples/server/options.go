@@ -10,13 +10,13 @@ import (
 	"github.com/tufonline/tufonline/internal/refserver"
 )
 
-// secretEnv is the environment variable with the secret of HMAC tokens; flags can be seen by others
-// on the machine.
+// secretEnv is the environment variable with the secret of HMAC tokens. Other users of the machine
+// can see flags.
 const secretEnv = "TUF_JWT_SECRET"
 
-// options is what flags and environment say.
+// options are the values of the flags and the environment.
 type options struct {
-	help   bool // usage was asked for and has been printed
+	help   bool // the usage was printed
 	listen string
 	store  string
 	keys   string
@@ -35,14 +35,14 @@ type options struct {
 	token refserver.TokenConfig
 }
 
-// renewOptions say how roles are kept from expiring.
+// renewOptions configure the renewal of roles.
 type renewOptions struct {
 	off   bool
 	every time.Duration
 	rate  float64
 }
 
-// parseOptions reads the flags and the environment. Usage and errors about flags are written to
+// parseOptions reads the flags and the environment. It writes the usage, and errors in flags, to
 // stderr.
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
 	var o options
@@ -53,25 +53,25 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.keys, "keys", "", "`folder` of the online private keys")
 	fs.StringVar(&o.roots, "roots", "",
 		"`folder` of the roots to trust, <owner>/<app>.json for each app; "+
-			"without it the first root seen of an app is trusted")
+			"without it the first root that is read of an app is trusted")
 	fs.BoolVar(&o.serve, "serve", false, "serve the store's files to TUF clients, under /tuf_metadata/")
 	fs.BoolVar(&o.demo, "demo", false,
-		"make a repository in the folder "+demoDir+" unless there is one, and serve it; needs no other flag")
+		"create a repository in the folder "+demoDir+" unless it exists, and serve it; needs no other flag")
 	fs.StringVar(&o.tasks, "tasks", "mem://",
 		"`URL` of the task store: mem:// (this process's memory), sqlite:///path/to/file, or postgres://…")
 	fs.BoolVar(&o.work, "work", true,
-		"work tasks and renew roles; -work=false only accepts, for others with the same -tasks to work")
-	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles that nobody asks for before they expire")
-	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one look at all apps to the next")
+		"work tasks and renew roles; -work=false only accepts tasks, for other servers with the same -tasks")
+	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles before they expire")
+	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one pass over all apps to the next")
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0,
-		"how many `requests` a second that makes of the store at most; 0: as many as it answers")
+		"how many `requests` a second the renewal makes to the store at most; 0: as many as the store answers")
 	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute,
 		"the `time` that an update of an app may take; a durable task that takes twice as "+
-			"long is given up and begun again later, also if its worker has died")
+			"long, or whose worker died, counts as lost and is worked again")
 	fs.StringVar(&o.faynosync, "faynosync", "",
-		"`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0: apps are as that says, "+
-			"and -keys is its folder, of all apps together")
-	fs.BoolVar(&o.mirror, "mirror-tasks", false, "with -faynosync, show tasks in its Redis too")
+		"`URL` of the Redis of a faynoSync installation, such as redis://host:6379/0; it has the settings of apps, "+
+			"and -keys is the installation's one folder of all keys")
+	fs.BoolVar(&o.mirror, "mirror-tasks", false, "with -faynosync, write tasks to its Redis too")
 	fs.StringVar(&o.token.JWKS, "jwks", "",
 		"`file or https URL` of the keys of tokens; without it $"+secretEnv+" is their secret")
 	fs.StringVar(&o.token.Algorithm, "jwt-alg", "",
@@ -93,7 +93,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	}
 	switch {
 	case !o.work && o.tasks == memTasks:
-		return options{}, errors.New("-work=false with tasks in memory: nobody would ever work them")
+		return options{}, errors.New("-work=false with tasks in memory: no server would work them")
 	case o.mirror && o.faynosync == "":
 		return options{}, errors.New("-mirror-tasks without -faynosync: there is no Redis")
 	case o.rollTimeout <= 0:
@@ -112,7 +112,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	return o, nil
 }
 
-// onlyWithDemo returns an error for a flag that -demo decides itself.
+// onlyWithDemo returns an error for a flag that cannot be combined with -demo.
 func onlyWithDemo(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {

@@ -14,10 +14,9 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// A rootFolder holds the trusted root of each app, as <owner>/<app>.json. It is read anew each
-// time.
+// A rootFolder holds the trusted root of each app, as <owner>/<app>.json. Files are not cached.
 type rootFolder struct {
-	folder *os.Root // so that no name, and no link, leads out of it
+	folder *os.Root // no name and no link leads out of it
 	log    *slog.Logger
 }
 
@@ -29,7 +28,7 @@ func openRoots(dir string, log *slog.Logger) (rootFolder, error) {
 	return rootFolder{folder, log}, nil
 }
 
-// root returns the root of an app. An app without one is refused, for there is nothing to trust.
+// root returns the root of an app. An app without a root is not bootstrapped.
 func (r rootFolder) root(_ context.Context, app string) ([]byte, error) {
 	data, err := r.folder.ReadFile(app + ".json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,12 +37,13 @@ func (r rootFolder) root(_ context.Context, app string) ([]byte, error) {
 	return data, err
 }
 
-// apps returns all apps that have one. What begins with a dot is not looked at: Kubernetes keeps
-// there what the names beside it are links to. What cannot be read is left out, and logged: the
-// apps in other folders are not to suffer from that.
+// apps returns all apps that have a root.
+//
+//   - It skips names that begin with a dot. Kubernetes mounts the files there, and links to them.
+//   - It logs and skips what it cannot read, so that the apps in other folders are still renewed.
 func (r rootFolder) apps(ctx context.Context) ([]string, error) { return r.below(ctx, ".", nil) }
 
-// below returns the apps in a folder, given the folders that it is in.
+// below returns the apps in a folder. outer are the folders that it is in.
 func (r rootFolder) below(ctx context.Context, dir string, outer []fs.FileInfo) (apps []string, err error) {
 	entries, err := fs.ReadDir(r.folder.FS(), dir)
 	if err != nil {
@@ -54,11 +54,11 @@ func (r rootFolder) below(ctx context.Context, dir string, outer []fs.FileInfo) 
 			continue
 		}
 		name := path.Join(dir, entry.Name())
-		info, err := r.folder.Stat(name) // of what a link leads to
+		info, err := r.folder.Stat(name) // follows links
 		isOuter := func(folder fs.FileInfo) bool { return os.SameFile(folder, info) }
 		switch app, isRoot := strings.CutSuffix(name, ".json"); {
 		case err != nil:
-		case info.IsDir() && !slices.ContainsFunc(outer, isOuter): // or a link would lead round and round
+		case info.IsDir() && !slices.ContainsFunc(outer, isOuter): // a link to an outer folder would never end
 			var more []string
 			more, err = r.below(ctx, name, append(slices.Clip(outer), info))
 			apps = append(apps, more...)
@@ -66,7 +66,7 @@ func (r rootFolder) below(ctx context.Context, dir string, outer []fs.FileInfo) 
 			apps = append(apps, app)
 		}
 		if err != nil {
-			r.log.ErrorContext(ctx, "trusted roots: left out", "name", name, "error", err)
+			r.log.ErrorContext(ctx, "trusted roots: skipped", "name", name, "error", err)
 		}
 	}
 	return apps, nil

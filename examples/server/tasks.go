@@ -2,28 +2,22 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riverpostgres"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riversqlite"
 )
 
 // memTasks is the URL of a task store in memory.
 const memTasks = "mem://"
 
-// openTasks opens a task store, and returns what closes it.
-func openTasks(ctx context.Context, o options, log *slog.Logger) (tasks.Store, io.Closer, error) {
-	if o.tasks == memTasks {
-		return tasks.NewMemory(tasks.MemoryOptions{}), io.NopCloser(nil), nil
-	}
-	store, err := rivertasks.Open(ctx, o.tasks, rivertasks.Options{
+func openTasks(ctx context.Context, o options, log *slog.Logger) (tasks.Store, error) {
+	river := rivertasks.Options{
 		Logger: log,
-		Rescue: 2*o.rollTimeout + time.Minute/4, // a request may have to wait for the roll before its own
-	})
-	if err != nil {
-		return nil, nil, err
+		Rescue: 2*o.rollTimeout + time.Minute/4, // a task may have to wait for another roll before its own
 	}
-	return store, store, nil
+	return tasks.Open(ctx, o.tasks, riversqlite.Driver(river), riverpostgres.Driver(river))
 }

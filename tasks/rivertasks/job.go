@@ -12,17 +12,14 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// Tasks have a kind and a queue of their own, since a database may hold other jobs.
-const (
-	kind  = "tuf_online_update"
-	queue = "tuf_online"
-)
+// queue is River's queue of the jobs that are tasks.
+const queue = "tuf_online"
 
 // A job is a task as the arguments of River's row.
 type job jsonform.Job
 
 // Kind implements river.JobArgs.
-func (job) Kind() string { return kind }
+func (job) Kind() string { return Kind }
 
 // state returns the state of a task whose row has River's state s.
 func state(s rivertype.JobState) (tasks.State, error) {

@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	pollInterval  = 100 * time.Millisecond // where the database does not tell; it is a look at an index
+	pollInterval  = 100 * time.Millisecond // for databases without notifications; it reads an index
 	startTimeout  = 30 * time.Second
-	restartPause  = time.Second      // after River could not start
-	cancelTimeout = 15 * time.Second // of what does not stop
+	restartPause  = time.Second      // after River failed to start
+	cancelTimeout = 15 * time.Second // for a River that was told to stop at once
 	firstRetry    = time.Second
 	longestRetry  = 5 * time.Minute
 )
 
-// Run implements tasks.Store. While the database is away it waits; a task whose end could not be
-// written is begun again.
+// Run implements tasks.Store. It waits while the database is not available. A task whose result
+// could not be written is worked again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, newWorker(s.options, work)); err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) 
 	}
 	for ctx.Err() == nil {
 		if err := s.run(ctx, workers); err != nil {
-			s.options.Logger.ErrorContext(ctx, "tasks: River does not run, and is started again", "error", err)
+			s.options.Logger.ErrorContext(ctx, "tasks: River stopped and will be started again", "error", err)
 			select {
 			case <-time.After(restartPause):
 			case <-ctx.Done():
@@ -42,7 +42,7 @@ func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) 
 	return nil
 }
 
-// run works tasks until ctx ends, or River stops by itself.
+// run works tasks until ctx ends or River stops by itself.
 func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 	c, err := s.db.client(&river.Config{
 		ID:                          uuid.NewString(),
@@ -50,7 +50,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 		Workers:                     workers,
 		FetchOnlyKnownKinds:         true,
 		FetchPollInterval:           pollInterval,
-		JobTimeout:                  s.options.Rescue - 1, // by then work has ended; but River rescues nothing that has none
+		JobTimeout:                  s.options.Rescue - 1, // work ends before, but River rescues no job without a timeout
 		RescueStuckJobsAfter:        s.options.Rescue,
 		RetryPolicy:                 backoff{},
 		CompletedJobRetentionPeriod: tasks.Retention,
@@ -61,29 +61,29 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 	if err != nil {
 		return err
 	}
-	outlive, cancel := context.WithCancel(context.WithoutCancel(ctx)) // what was begun is finished
+	outlive, cancel := context.WithCancel(context.WithoutCancel(ctx)) // started tasks are finished
 	defer cancel()
 	if err := start(ctx, outlive, cancel, c); err != nil {
 		return err
 	}
 	select {
 	case <-c.Stopped():
-		return errors.New("it has stopped")
+		return errors.New("stopped by itself")
 	case <-ctx.Done():
 		s.stop(outlive, cancel, c)
 		return nil
 	}
 }
 
-// start starts River, unless the database is silent for too long, or until ctx ends.
+// start starts River. It gives up when ctx ends, or when the database does not answer in time.
 func start(ctx, outlive context.Context, cancel context.CancelFunc, c client) error {
 	defer context.AfterFunc(ctx, cancel)()
 	defer time.AfterFunc(startTimeout, cancel).Stop()
 	return c.Start(outlive)
 }
 
-// stop has River finish what it has begun. A database that is silent does not hold it up for ever:
-// when what was begun counts as lost, it is left.
+// stop lets River finish the started tasks. It gives up once they count as lost, so that a silent
+// database does not hold it up for ever.
 func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c client) {
 	finish, cancelFinish := context.WithTimeout(outlive, s.options.Rescue)
 	defer cancelFinish()
@@ -93,11 +93,11 @@ func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c clien
 	cancel()
 	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
 	defer cancelLeave()
-	s.options.Logger.ErrorContext(leave, "tasks: what was begun did not end, and is begun again elsewhere", "error",
-		c.Stop(leave))
+	s.options.Logger.ErrorContext(leave, "tasks: some started tasks did not end and will be worked again",
+		"error", c.Stop(leave))
 }
 
-// backoff is River's policy of when to try again.
+// backoff is a river.ClientRetryPolicy with pauses that double.
 type backoff struct{}
 
 // NextRetry implements river.ClientRetryPolicy.

@@ -3,6 +3,8 @@ package rivertasks
 import (
 	"context"
 	"log/slog"
+	"os/exec"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,13 +13,16 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// silent is a database, with its client, that does not answer while it starts or while it stops.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// silent is a database and its client. It does not answer, and blocks the start or the stop.
 type silent struct {
-	starts, stops bool // without an answer
+	starts, stops bool // whether Start or Stop blocks
 	stopped       chan struct{}
 }
 
@@ -75,5 +80,16 @@ func TestWorkEndsBeforeItCountsAsLost(t *testing.T) {
 		limit := Options{Rescue: rescue}.workLimit()
 		assert.Less(t, limit, rescue)
 		assert.Greater(t, limit, rescue/2)
+	}
+}
+
+func TestThePackageLinksNoDatabase(t *testing.T) {
+	linked, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(linked), "github.com/riverqueue/river")
+	for _, other := range []string{"database/sql\n", "github.com/jackc/pgx", "modernc.org/sqlite", "river/riverdriver/"} {
+		if strings.Contains(string(linked), other) {
+			t.Errorf("it links %s", other)
+		}
 	}
 }

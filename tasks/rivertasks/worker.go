@@ -13,23 +13,23 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A worker does what Run was given.
+// A worker is a river.Worker that calls the work of a Run.
 type worker struct {
 	river.WorkerDefaults[job]
 	work  func(context.Context, tasks.Task) (tasks.Result, error)
-	limit time.Duration // of one task
-	share int           // of the workers, for one app
+	limit time.Duration // how long work may take
+	share int           // how many tasks of one app are worked at once
 
 	mu   sync.Mutex
-	apps map[string]int // tasks at work
+	apps map[string]int // how many tasks of each app are worked now
 }
 
 func newWorker(o Options, work func(context.Context, tasks.Task) (tasks.Result, error)) *worker {
 	return &worker{work: work, limit: o.workLimit(), share: max(1, o.Workers/2), apps: map[string]int{}}
 }
 
-// enter reports whether a task of an app may be worked, for which leave is to be called afterwards:
-// one app, whose store or keys hang perhaps, does not take all workers.
+// enter reports whether a task of an app may be worked now. If it may, the caller calls leave
+// afterwards. The limit keeps an app whose store or keys hang from taking all workers.
 func (w *worker) enter(app string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,7 +55,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 		return river.JobCancel(err)
 	}
 	if !w.enter(t.App) {
-		return river.JobSnooze(snooze/2 + rand.N(snooze)) // which is no attempt
+		return river.JobSnooze(snooze/2 + rand.N(snooze)) // River counts no attempt
 	}
 	defer w.leave(t.App)
 	result, err := w.do(ctx, t)
@@ -72,7 +72,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	return err
 }
 
-// do calls work; a panic is an error.
+// do calls work. It returns a panic as an error.
 func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -85,12 +85,5 @@ func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err
 	return w.work(ctx, t)
 }
 
-// workLimit is how long work may last: it ends before it counts as lost, lest it be begun again
-// while it goes on.
-func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
-
-// longestMargin before a task counts as lost is enough to write what became of it.
-const longestMargin = 15 * time.Second
-
-// snooze is for how long a task waits whose app has its share of the workers.
+// snooze is the mean pause of a task while its app has its share of the workers.
 const snooze = time.Second

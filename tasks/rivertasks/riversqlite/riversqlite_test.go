@@ -1,11 +1,13 @@
-package rivertasks_test
+package riversqlite_test
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tasks/rivertasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks/riversqlite"
 	"github.com/tufonline/tufonline/tasks/taskstest"
 )
 
@@ -38,7 +41,7 @@ func newPath(t testing.TB) string { return filepath.Join(t.TempDir(), "tasks.db"
 
 func open(t testing.TB, path string, o rivertasks.Options) *rivertasks.Store {
 	t.Helper()
-	s, err := rivertasks.Open(t.Context(), "sqlite://"+path, o)
+	s, err := riversqlite.Open(t.Context(), path, o)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	return s
@@ -72,8 +75,7 @@ func await(t testing.TB, s *rivertasks.Store, id string, longest time.Duration) 
 	return got
 }
 
-// statement makes a statement behind the store's back, and returns the last column of what it
-// gives.
+// statement runs a statement beside the store, and returns the last column of the answer.
 func statement(t testing.TB, path, text string, args ...any) (rows []string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(30000)")
@@ -96,8 +98,7 @@ func statement(t testing.TB, path, text string, args ...any) (rows []string) {
 	return rows
 }
 
-// A task that was begun and lost its worker is begun again, and says so.
-func TestATaskThatLostItsWorkerIsBegunAgain(t *testing.T) {
+func TestATaskThatLostItsWorkerHasAnotherAttempt(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, rivertasks.Options{Rescue: 10 * time.Second})
 	id := add(t, s)
@@ -111,14 +112,14 @@ func TestATaskThatLostItsWorkerIsBegunAgain(t *testing.T) {
 		begun = task
 		return tasks.Result{}, nil
 	})
-	got = await(t, s, id, 2*time.Minute) // River's looks are some time apart
+	got = await(t, s, id, 2*time.Minute) // River looks for such tasks every 30 seconds
 	assert.Equal(t, tasks.StateSuccess, got.State)
 	assert.Equal(t, 2, got.Attempt)
 	assert.Empty(t, got.Result.Error)
 	assert.Contains(t, begun.Result.Error, "rescued")
 }
 
-func TestAttemptsComeToAnEnd(t *testing.T) {
+func TestATaskFailsAfterItsLastAttempt(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{MaxAttempts: 2})
 	var attempts atomic.Int64
 	run(t, s, func(context.Context, tasks.Task) (tasks.Result, error) {
@@ -131,7 +132,6 @@ func TestAttemptsComeToAnEnd(t *testing.T) {
 	assert.EqualValues(t, 2, attempts.Load())
 }
 
-// While it waits for another attempt, a task says why.
 func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{})
 	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
@@ -150,7 +150,7 @@ func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
 	assert.Equal(t, "store is down", got.Result.Error)
 }
 
-// A result may name as many roles as a repository has.
+// A repository may have 16,384 bins, all of which a result may name.
 func TestAResultMayBeLarge(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{})
 	want := tasks.Result{Versions: map[string]int64{}}
@@ -174,7 +174,7 @@ func TestTasksAreFoundByAnIndex(t *testing.T) {
 	assert.Contains(t, strings.Join(plan, "\n"), "tuf_online_task")
 }
 
-func TestWhatEndedLongAgoIsNotFound(t *testing.T) {
+func TestATaskThatEndedLongAgoIsNotFound(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path, rivertasks.Options{})
 	id := add(t, s)
@@ -186,13 +186,13 @@ func TestWhatEndedLongAgoIsNotFound(t *testing.T) {
 	require.ErrorIs(t, err, tasks.ErrNotFound)
 }
 
-// Processes that start at once on a file that is not there make it once.
+// The processes of a machine may start at once, and find no file.
 func TestStoresOpenAtOnce(t *testing.T) {
 	path := newPath(t)
 	var opening sync.WaitGroup
 	for range 8 {
 		opening.Go(func() {
-			s, err := rivertasks.Open(t.Context(), "sqlite://"+path, rivertasks.Options{})
+			s, err := riversqlite.Open(t.Context(), path, rivertasks.Options{})
 			if assert.NoError(t, err) {
 				assert.NoError(t, s.Close())
 			}
@@ -206,7 +206,7 @@ func TestTheFileIsItsOwnersAlone(t *testing.T) {
 	add(t, open(t, path, rivertasks.Options{}))
 	files, err := filepath.Glob(path + "*")
 	require.NoError(t, err)
-	require.Greater(t, len(files), 1, "with its log")
+	require.Greater(t, len(files), 1, "the write-ahead log is a file too")
 	for _, name := range files {
 		info, err := os.Stat(name)
 		require.NoError(t, err)
@@ -214,35 +214,72 @@ func TestTheFileIsItsOwnersAlone(t *testing.T) {
 	}
 }
 
-func TestAPathMayHoldAnything(t *testing.T) {
+func TestAPathMayHoldAnyCharacter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%20&e=ü.db")
-	u := "sqlite://" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(path)
-	s, err := rivertasks.Open(t.Context(), u, rivertasks.Options{})
-	require.NoError(t, err)
-	add(t, s)
-	require.NoError(t, s.Close())
+	id := add(t, open(t, path, rivertasks.Options{}))
 	assert.FileExists(t, path)
+
+	u := "sqlite://" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(path)
+	s, err := tasks.Open(t.Context(), u, riversqlite.Driver(rivertasks.Options{}))
+	require.NoError(t, err)
+	_, err = s.Get(t.Context(), id)
+	require.NoError(t, err)
+	require.NoError(t, s.(io.Closer).Close())
 }
 
-func TestURLsThatNameNoStore(t *testing.T) {
+// SQLite itself would keep a file of this name in memory.
+func TestAPathIsAFileWhateverItsName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, path := range []string{":memory:", "tasks.db"} {
+		add(t, open(t, path, rivertasks.Options{}))
+		assert.FileExists(t, path)
+	}
+	s, err := tasks.Open(t.Context(), "sqlite://./other.db", riversqlite.Driver(rivertasks.Options{}))
+	require.NoError(t, err)
+	require.NoError(t, s.(io.Closer).Close())
+	assert.FileExists(t, "other.db")
+}
+
+func TestURLsThatNameNoFile(t *testing.T) {
 	for _, url := range []string{
-		"", "tasks.db", "/tmp/tasks.db", "mysql://host/db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path",
-		"sqlite:///folder/",
-		"sqlite:///tmp/x?mode=memory", "sqlite:///no/such/folder/tasks.db", "postgres://u:hush@[::1/db",
-		"postgres://u:hush@host:port/db",
-		"postgres://u:hush@127.0.0.1:1/db", "Postgres://u:x@hush@127.0.0.1:1/db",
-		"postgres://u@127.0.0.1:1/db?pool_max_conns=1",
-		"sqlite://u:hush@/x", "\x7f",
+		"sqlite:", "sqlite://", "sqlite:///", "sqlite://host/path", "sqlite:///folder/", "sqlite:///tmp/x?mode=memory",
+		"sqlite:///tmp/x#y", "sqlite:tasks.db", "sqlite:///no/such/folder/tasks.db", "sqlite://u:hush@/x",
 	} {
-		_, err := rivertasks.Open(t.Context(), url, rivertasks.Options{})
-		require.Error(t, err, url)
+		_, err := tasks.Open(t.Context(), url, riversqlite.Driver(rivertasks.Options{}))
+		require.ErrorContains(t, err, "task store sqlite: ", url)
 		assert.NotContains(t, err.Error(), "hush")
 	}
-	_, err := rivertasks.Open(t.Context(), "sqlite://"+newPath(t), rivertasks.Options{Workers: -1})
-	require.ErrorContains(t, err, "negative")
+	for _, path := range []string{"", "folder/", filepath.Join(t.TempDir(), "no", "such", "folder"), t.TempDir()} {
+		_, err := riversqlite.Open(t.Context(), path, rivertasks.Options{})
+		require.Error(t, err, path)
+	}
 }
 
-// Work that takes too long is told so, and begun again when it has ended, not beside itself.
+func TestOptionsAreNotNegative(t *testing.T) {
+	for _, opts := range []rivertasks.Options{{Workers: -1}, {Rescue: -1}, {MaxAttempts: -1}} {
+		_, err := riversqlite.Open(t.Context(), newPath(t), opts)
+		require.ErrorContains(t, err, "negative")
+	}
+}
+
+// Other releases, and people with a SQL client, read these rows.
+func TestARowHoldsTheTaskAsJSON(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path, rivertasks.Options{})
+	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		return tasks.Result{Roles: task.Roles, Versions: map[string]int64{"timestamp": 7}}, nil
+	})
+	id := add(t, s)
+	await(t, s, id, patience)
+	assert.Equal(t, []string{`{"id":"` + id + `","app":"acme/desktop","roles":["timestamp"]}`},
+		statement(t, path, `SELECT json(args) FROM river_job`))
+	assert.Equal(t, []string{`{"attempt":1,"result":{"roles":["timestamp"],"versions":{"timestamp":7}}}`},
+		statement(t, path, `SELECT json_extract(metadata, '$.output') FROM river_job`))
+	assert.Equal(t, []string{"tuf_online_update"}, statement(t, path, `SELECT kind FROM river_job`))
+	assert.Equal(t, []string{"tuf_online"}, statement(t, path, `SELECT queue FROM river_job`))
+}
+
+// Work that takes too long is cancelled. The next attempt begins when the work has ended.
 func TestATaskIsWorkedByOneAtATime(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{Rescue: 2 * time.Second})
 	var working, most, begun atomic.Int64
@@ -287,6 +324,17 @@ func TestOneAppDoesNotTakeAllWorkers(t *testing.T) {
 	for _, id := range slow {
 		got := await(t, s, id, patience)
 		assert.Equal(t, tasks.StateSuccess, got.State)
-		assert.Equal(t, 1, got.Attempt, "to wait is no attempt")
+		assert.Equal(t, 1, got.Attempt, "waiting is no attempt")
+	}
+}
+
+func TestThePackageLinksNoPostgres(t *testing.T) {
+	linked, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	require.Contains(t, string(linked), "modernc.org/sqlite")
+	for _, other := range []string{"github.com/jackc/pgx", "river/riverdriver/riverpgxv5"} {
+		if strings.Contains(string(linked), other) {
+			t.Errorf("it links %s", other)
+		}
 	}
 }

@@ -1,0 +1,128 @@
+// Package riverpostgres opens a task store in a Postgres database, for the processes of many
+// machines.
+package riverpostgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/tufonline/tufonline/tasks"
+	"github.com/tufonline/tufonline/tasks/rivertasks"
+)
+
+const (
+	// minConns is the fewest connections that do not block each other.
+	minConns       = 3
+	connectTimeout = 5 * time.Second
+	// migrationLock is the number of the lock that a migrating process holds. It spells "tuf".
+	migrationLock = 0x747566
+)
+
+// schemes are the two that Postgres's own clients accept.
+func schemes() []string { return []string{"postgres", "postgresql"} }
+
+// Driver opens URLs such as postgres://user@host/database. See [Open].
+func Driver(opts rivertasks.Options) tasks.Driver {
+	return tasks.Driver{Schemes: schemes(), Open: func(ctx context.Context, u *url.URL) (tasks.Store, error) {
+		store, err := open(ctx, u, opts)
+		if err != nil {
+			return nil, err // not store, which would be a Store that is not nil
+		}
+		return store, nil
+	}}
+}
+
+// Open opens the store in the database that a URL names, such as postgres://user@host/database. The
+// parameters are those of pgx's pools. The connect timeout is 5 seconds unless the URL says
+// otherwise.
+//
+// Open brings the tables up to date. Other processes may do the same at once. The caller closes the
+// store. Errors do not show the URL, which may hold a password.
+func Open(ctx context.Context, rawURL string, opts rivertasks.Options) (*rivertasks.Store, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil { // the error quotes the URL
+		return nil, errors.New("the Postgres URL cannot be parsed (it is not shown, since it may hold a password)")
+	}
+	return open(ctx, u, opts)
+}
+
+func open(ctx context.Context, u *url.URL, opts rivertasks.Options) (*rivertasks.Store, error) {
+	if !slices.Contains(schemes(), u.Scheme) {
+		return nil, errors.New("the URL is not of the form postgres://user@host/database")
+	}
+	config, err := pgxpool.ParseConfig(u.String()) // pgx accepts the scheme in lower case only, as it is in u
+	if err != nil {
+		return nil, err // pgx hides passwords
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if config.MaxConns < minConns {
+		return nil, fmt.Errorf("pool_max_conns is %d: fewer than %d connections block each other", config.MaxConns, minConns)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	driver := riverpgxv5.New(pool)
+	store, err := rivertasks.New(driver, database{pool}, opts)
+	if err == nil {
+		err = migrate(ctx, pool, driver, opts)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return store, nil
+}
+
+// migrate brings the tables up to date, while it holds a lock that other processes wait for.
+func migrate(ctx context.Context, pool *pgxpool.Pool, driver *riverpgxv5.Driver, opts rivertasks.Options) error {
+	lock, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	if _, err := lock.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+		return err
+	}
+	defer func() { // closing a connection releases its locks
+		if _, err := lock.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, migrationLock); err != nil {
+			_ = lock.Conn().Close(context.WithoutCancel(ctx))
+		}
+	}()
+	if err := rivertasks.Migrate(ctx, driver, opts); err != nil {
+		return fmt.Errorf("migrating: %w", err)
+	}
+	const index = `CREATE INDEX IF NOT EXISTS tuf_online_task ON river_job ((args->>'id')) WHERE kind = '` +
+		rivertasks.Kind + `'`
+	_, err = pool.Exec(ctx, index)
+	return err
+}
+
+// A database is a rivertasks.Database.
+type database struct{ pool *pgxpool.Pool }
+
+// Find implements rivertasks.Database.
+func (d database) Find(ctx context.Context, id string) (row int64, err error) {
+	const query = `SELECT id FROM river_job WHERE kind = '` + rivertasks.Kind + `' AND args->>'id' = $1`
+	err = d.pool.QueryRow(ctx, query, id).Scan(&row)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = tasks.ErrNotFound
+	}
+	return row, err
+}
+
+// Close implements rivertasks.Database.
+func (d database) Close() error {
+	d.pool.Close()
+	return nil
+}
