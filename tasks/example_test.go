@@ -8,8 +8,7 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// What is accepted before a Run, or while one is active, is worked; what became of it can be asked
-// later.
+// Run works the tasks that were added before it and while it is active. Get returns their results.
 func ExampleMemory() {
 	store := tasks.NewMemory(tasks.MemoryOptions{})
 	err := store.Add(context.Background(), tasks.Task{ID: "5a1c2c4e", App: "acme/desktop", Roles: []string{"timestamp"}})

@@ -17,37 +17,37 @@ const (
 	DefaultHistory  = 100_000
 )
 
-// MemoryOptions are the bounds of a [Memory].
+// MemoryOptions are optional.
 type MemoryOptions struct {
-	// Capacity is how many tasks that have not ended there may be; Add of one more is ErrFull. 0:
-	// DefaultCapacity.
+	// Capacity is how many tasks that have not ended a [Memory] holds. Over it, Add returns
+	// ErrFull. The default is DefaultCapacity.
 	Capacity int
 
-	// History is how many tasks that have ended are kept, even if they ended less than Retention
-	// ago: the oldest goes first, so that no amount of work done makes memory grow, or a new task
-	// fail. 0: DefaultHistory.
+	// History is how many ended tasks a [Memory] keeps. Over it, the oldest goes first, even if it
+	// ended less than Retention ago. So finished work neither fills the memory nor stops new tasks.
+	// The default is DefaultHistory.
 	History int
 }
 
-// Memory is a Store in this process's memory; when the process ends, all is forgotten. It tries
-// each task once.
+// Memory is a Store in the memory of this process. The tasks end with the process. Each task has
+// one attempt.
 //
-// While a Run is active, each task is begun as soon as it is added, in a goroutine of its own, so
-// that none waits for another. When the context of Run ends, the tasks that were added before are
-// finished, and those that are added later wait for another Run.
+// While a Run is active, each added task starts at once in a goroutine of its own. No task waits
+// for another. When the context of Run ends, Run finishes the tasks that were added before. Tasks
+// that are added later wait for another Run.
 type Memory struct {
 	capacity int
 	history  int
 
 	mu      sync.Mutex
 	tasks   map[string]*Task
-	pending []*Task // that no Run has begun
-	live    int     // how many have not ended
-	ended   []*Task // in the order in which they did
-	runs    []*run  // those that have not returned or are about to
+	pending []*Task // not started by a Run
+	live    int     // how many tasks have not ended
+	ended   []*Task // the first to end comes first
+	runs    []*run  // active, or about to stop
 }
 
-// A run is a call of Run.
+// A run is one call of Run.
 type run struct {
 	ctx   context.Context
 	work  func(context.Context, Task) (Result, error)
@@ -56,11 +56,11 @@ type run struct {
 
 var _ Store = (*Memory)(nil)
 
-// NewMemory returns a Memory that holds nothing.
-func NewMemory(o MemoryOptions) *Memory {
+// NewMemory returns a Memory without tasks.
+func NewMemory(opts MemoryOptions) *Memory {
 	return &Memory{
-		capacity: cmp.Or(o.Capacity, DefaultCapacity),
-		history:  cmp.Or(o.History, DefaultHistory),
+		capacity: cmp.Or(opts.Capacity, DefaultCapacity),
+		history:  cmp.Or(opts.History, DefaultHistory),
 		tasks:    make(map[string]*Task),
 	}
 }
@@ -131,10 +131,10 @@ func (m *Memory) Run(ctx context.Context, work func(context.Context, Task) (Resu
 	return nil
 }
 
-// begin makes a run work a task. m.mu is held, so the run is not waiting for its tasks yet.
+// begin starts a task in a run. The caller holds m.mu, so the run is not waiting for its tasks yet.
 func (m *Memory) begin(r *run, t *Task) { r.begun.Go(func() { m.do(r, t) }) }
 
-// do works a task to its end, which comes whatever work does.
+// do works a task to its end. A panic and a Goexit in work end it too.
 func (m *Memory) do(r *run, t *Task) {
 	result, err := Result{}, errors.New("work ended without a result")
 	defer func() {
@@ -146,6 +146,7 @@ func (m *Memory) do(r *run, t *Task) {
 	result, err = r.work(context.WithoutCancel(r.ctx), m.start(t))
 }
 
+// start sets the state of a task that begins. It returns a copy for work.
 func (m *Memory) start(t *Task) Task {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,6 +154,7 @@ func (m *Memory) start(t *Task) Task {
 	return clone(*t)
 }
 
+// end sets the state and the result of a task.
 func (m *Memory) end(t *Task, result Result, err error) {
 	state := StateSuccess
 	result = cloneResult(result)
@@ -168,12 +170,12 @@ func (m *Memory) end(t *Task, result Result, err error) {
 	m.forget(t.Updated)
 }
 
-// forget drops the tasks that ended too long ago, and the oldest ones that are too many. m.mu is
-// held.
+// forget removes the tasks that ended longer than Retention ago, and the oldest ones over History.
+// The caller holds m.mu.
 func (m *Memory) forget(now time.Time) {
 	for len(m.ended) > 0 && (len(m.ended) > m.history || now.Sub(m.ended[0].Updated) > Retention) {
 		delete(m.tasks, m.ended[0].ID)
-		m.ended[0] = nil // the array is kept for longer
+		m.ended[0] = nil // the array lives on
 		m.ended = m.ended[1:]
 	}
 }

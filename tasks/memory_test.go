@@ -31,7 +31,7 @@ func task(id string) tasks.Task { return tasks.Task{ID: id, App: "acme", Roles: 
 
 func succeed(context.Context, tasks.Task) (tasks.Result, error) { return tasks.Result{}, nil }
 
-// start runs a store until stop is called, which waits for the run to end.
+// start runs a store. stop ends the run and waits for it.
 func start(t *testing.T, m *tasks.Memory, work func(context.Context, tasks.Task) (tasks.Result, error)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -100,7 +100,7 @@ func TestTimesSayWhenTheStateChanged(t *testing.T) {
 	})
 }
 
-func TestOfTooManyEndedTasksTheOldestIsForgotten(t *testing.T) {
+func TestOverHistoryTheOldestEndedTasksAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{History: 3})
 		require.NoError(t, m.Add(t.Context(), task("first")))
@@ -120,7 +120,7 @@ func TestOfTooManyEndedTasksTheOldestIsForgotten(t *testing.T) {
 	})
 }
 
-func TestTasksThatAreWorkedTakeRoomAndEndedOnesDoNot(t *testing.T) {
+func TestOnlyTasksThatHaveNotEndedCountForCapacity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: 2})
 		release := make(chan struct{})
@@ -133,7 +133,7 @@ func TestTasksThatAreWorkedTakeRoomAndEndedOnesDoNot(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, tasks.StateStarted, state(t, m, "b"))
 		require.ErrorIs(t, m.Add(t.Context(), task("c")), tasks.ErrFull)
-		require.ErrorIs(t, m.Add(t.Context(), task("a")), tasks.ErrExists, "which says more than that there is no room")
+		require.ErrorIs(t, m.Add(t.Context(), task("a")), tasks.ErrExists, "ErrExists comes before ErrFull")
 		close(release)
 		synctest.Wait()
 		require.NoError(t, m.Add(t.Context(), task("c")))
@@ -142,7 +142,7 @@ func TestTasksThatAreWorkedTakeRoomAndEndedOnesDoNot(t *testing.T) {
 	})
 }
 
-func TestAStopFinishesWhatWasAddedBeforeAndLeavesWhatIsAddedAfter(t *testing.T) {
+func TestAStopFinishesTheTasksAddedBeforeItOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -152,7 +152,7 @@ func TestAStopFinishesWhatWasAddedBeforeAndLeavesWhatIsAddedAfter(t *testing.T) 
 		for i := range 50 {
 			require.NoError(t, m.Add(t.Context(), task(fmt.Sprint("before", i))))
 		}
-		cancel() // most of them have not had a chance to begin
+		cancel() // most of them have not started yet
 		require.NoError(t, m.Add(t.Context(), task("after")))
 		require.NoError(t, <-running)
 		for i := range 50 {
@@ -167,7 +167,7 @@ func slowly(context.Context, tasks.Task) (tasks.Result, error) {
 	return tasks.Result{}, nil
 }
 
-func TestWhileOneRunStopsAnotherTakesWhatIsAdded(t *testing.T) {
+func TestWhileOneRunStopsAnotherStartsNewTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{})
 		stopFirst := start(t, m, slowly)
@@ -181,7 +181,7 @@ func TestWhileOneRunStopsAnotherTakesWhatIsAdded(t *testing.T) {
 	})
 }
 
-func TestWorkEndsHoweverItEnds(t *testing.T) {
+func TestATaskEndsHoweverItsWorkEnds(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		work func(context.Context, tasks.Task) (tasks.Result, error)
@@ -209,18 +209,18 @@ func TestWorkEndsHoweverItEnds(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, tasks.StateFailure, got.State)
 				assert.Equal(t, tasks.Result{Error: c.want}, got.Result)
-				require.NoError(t, m.Add(t.Context(), task("b")), "there is room again")
+				require.NoError(t, m.Add(t.Context(), task("b")), "the ended task takes no room")
 				stop()
 			})
 		})
 	}
 }
 
-func TestAResultSaysWhatWorkSaidEvenIfItFailed(t *testing.T) {
+func TestAResultIsKeptEvenIfWorkFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := tasks.NewMemory(tasks.MemoryOptions{})
 		stop := start(t, m, func(_ context.Context, t tasks.Task) (tasks.Result, error) {
-			r := tasks.Result{Error: "this is not for work to say", Warnings: []string{"root expires soon"}}
+			r := tasks.Result{Error: "work does not set this", Warnings: []string{"root expires soon"}}
 			if t.ID == "bad" {
 				return r, errors.New("no key")
 			}

@@ -1,5 +1,5 @@
-// Package tasks keeps accepted work and what became of it: the [Store] interface and [Memory].
-// Package taskstest holds the suite that every Store passes.
+// Package tasks keeps accepted tasks and their results. It has the [Store] interface and [Memory].
+// Package taskstest has the suite that every Store passes.
 package tasks
 
 import (
@@ -8,53 +8,53 @@ import (
 	"time"
 )
 
-// The errors of a Store, to be tested with errors.Is.
+// The errors of a Store. Callers test for them with errors.Is.
 var (
 	ErrNotFound = errors.New("no such task")
-	ErrFull     = errors.New("too many tasks are waiting") // try again later
-	ErrExists   = errors.New("task exists")                // the ID was added before
+	ErrFull     = errors.New("too many tasks are waiting") // the caller may try again later
+	ErrExists   = errors.New("task exists")                // Add was called with this ID before
 )
 
-// A State says how far a task is.
+// A State is the progress of a task.
 type State string
 
 // The states, in the order in which a task goes through them. A task ends in StateSuccess or
-// StateFailure and stays so. One that was begun and is to be tried again is pending once more.
+// StateFailure, which never changes. A task that waits for another attempt is pending again.
 const (
-	StatePending State = "PENDING" // accepted, no worker has it
-	StateStarted State = "STARTED" // a worker has it
+	StatePending State = "PENDING" // no worker has the task
+	StateStarted State = "STARTED" // a worker has the task
 	StateSuccess State = "SUCCESS"
 	StateFailure State = "FAILURE"
 )
 
-// Ended reports whether the state is a last one.
+// Ended reports whether the state is StateSuccess or StateFailure.
 func (s State) Ended() bool { return s == StateSuccess || s == StateFailure }
 
-// A Task is a piece of accepted work: roles of an app that are to be signed and published anew.
+// A Task is accepted work: to sign and publish new versions of an app's roles.
 type Task struct {
-	ID    string   // a UUID, chosen by whoever adds the task
-	App   string   // path of plain segments
+	ID    string   // a UUID that the caller of Add chooses
+	App   string   // a path of plain segments
 	Roles []string // never empty
 
-	// The rest is the store's and is ignored by Add.
+	// The store sets the other fields. Add ignores them.
 	State       State
-	Created     time.Time // when it was added
+	Created     time.Time // when Add accepted the task
 	Updated     time.Time // when State last changed
-	Attempt     int       // how often it was begun
-	MaxAttempts int       // how often it is begun at most
-	Result      Result    // zero until the task has ended, but for Error: why the last attempt failed
+	Attempt     int       // how many attempts have begun
+	MaxAttempts int       // how many attempts the task has at most
+	Result      Result    // before the task has ended only Error may be set, by a failed attempt
 }
 
-// A Result is what became of a task.
+// A Result is the outcome of a task.
 type Result struct {
-	Error    string           // why it failed, or the last attempt did; empty on success
-	Roles    []string         // what was signed, in publishing order
+	Error    string           // why the last attempt failed; empty on success
+	Roles    []string         // the signed roles, in the order in which they were published
 	Versions map[string]int64 // the version of each of Roles
-	Warnings []string         // what the operator should see to, although it did not stop the work
+	Warnings []string         // for the operator; they did not stop the work
 }
 
-// Temporary marks an error of work as one that may not come again. The text stays the same. nil
-// stays nil.
+// Temporary marks an error of work that another attempt may not meet. The text stays the same. If
+// err is nil, Temporary returns nil.
 func Temporary(err error) error {
 	if err == nil {
 		return nil
@@ -62,7 +62,7 @@ func Temporary(err error) error {
 	return temporary{err}
 }
 
-// IsTemporary reports whether an error, or one that it wraps, was marked by [Temporary].
+// IsTemporary reports whether [Temporary] marked an error, or one that it wraps.
 func IsTemporary(err error) bool {
 	_, ok := errors.AsType[temporary](err)
 	return ok
@@ -72,28 +72,34 @@ type temporary struct{ error }
 
 func (t temporary) Unwrap() error { return t.error }
 
-// Retention is how long a store keeps a task after it has ended, at least. A store of limited space
-// may keep fewer tasks, and says so.
+// Retention is how long a store keeps an ended task at least. A store of limited space may keep
+// fewer tasks, and documents how many.
 const Retention = 7 * 24 * time.Hour
 
-// A Store accepts tasks, hands them to workers, and remembers what became of them. Its methods may
-// be called from many goroutines at once, and what it returns shares no memory with what it keeps.
+// A Store accepts tasks, hands them to workers, and keeps their results. Many goroutines may call
+// its methods at once. The values that it returns share no memory with those that it keeps.
 type Store interface {
-	// Add accepts a task as pending; only ID, App and Roles matter. With a durable store it
-	// survives this process once Add returned nil. ErrFull if too many tasks wait, ErrExists if the
-	// ID is taken.
+	// Add accepts a pending task. It reads only ID, App and Roles. A durable store has stored the
+	// task when Add returns nil. The error is ErrFull if too many tasks wait, and ErrExists if the
+	// ID was added before.
 	Add(ctx context.Context, t Task) error
 
-	// Get returns a task by its ID. ErrNotFound if there is none, or if it ended longer than
-	// Retention ago.
+	// Get returns a task by its ID. The error is ErrNotFound if no such task was added, or if it
+	// ended longer than Retention ago.
 	Get(ctx context.Context, id string) (Task, error)
 
-	// Run hands tasks to work, many at once, until ctx ends; then it takes no more, waits for those
-	// begun and returns nil. The context that work receives has the values of ctx and does not end
-	// with it, but may when work takes too long. An error from work ends its task as StateFailure,
-	// with the error's text in the result; if it is [Temporary], a store may have the task tried
-	// again, later and a limited number of times. A panic in work is an error that is not. A task
-	// that was begun and lost its worker is run again, so work must be safe to repeat. Several Runs
-	// may be active, in one process or, with a durable store, in many.
+	// Run calls work for tasks, many at once, until ctx ends. Then it starts no more tasks, waits
+	// for the started ones, and returns nil.
+	//
+	// The context of work has the values of ctx and does not end with it. It may end if work takes
+	// too long.
+	//
+	//   - If work returns an error, the task ends in StateFailure with the error's text.
+	//   - If the error is [Temporary], the store may begin other attempts later, a limited number.
+	//   - If work panics, that is an error that is not Temporary.
+	//   - If a started task loses its worker, it is worked again. So work must be safe to repeat.
+	//
+	// Several Runs may be active in one process. With a durable store they may be in many
+	// processes.
 	Run(ctx context.Context, work func(context.Context, Task) (Result, error)) error
 }

@@ -63,7 +63,7 @@ func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
 		close(release)
 		status, _, _ = readAnswer(t, early)
 		assert.Equal(t, http.StatusOK, status, "so is who was there before")
-		require.Zero(t, time.Since(start), "nobody had to wait")
+		require.Zero(t, time.Since(start), "no client had to wait")
 
 		for _, gone := range silent {
 			<-gone

@@ -26,15 +26,15 @@ type Call struct {
 	N    int    // counts calls, from 1
 }
 
-// A Fault is what happens to a call. The zero Fault lets it pass.
+// A Fault is the fate of a call. With the zero Fault, the call reaches the store.
 type Fault struct {
-	Before error // the call fails with this, and nothing lands
-	After  error // the call is made, and its answer, whatever it is, is lost: the caller gets this
-	Hang   bool  // nothing lands, and the call lasts until its context ends
+	Before error // the call returns this error and does not reach the store
+	After  error // the call reaches the store, but the caller gets this error instead of the answer
+	Hang   bool  // the call lasts until its context ends and does not reach the store
 }
 
-// Flaky is a Store that passes calls on to another one, unless it is told to fail, and remembers
-// them. Its methods may be called from many goroutines at once.
+// Flaky is a Store that forwards calls to another one, or fails them on demand. It records all
+// calls. Many goroutines may call its methods at once.
 type Flaky struct {
 	store tasks.Store
 	fault func(Call) Fault
@@ -45,8 +45,8 @@ type Flaky struct {
 
 var _ tasks.Store = (*Flaky)(nil)
 
-// NewFlaky returns a Flaky that passes calls on to s. fault is asked before each, perhaps by many
-// goroutines at once, and may block to hold the call back; nil lets all pass.
+// NewFlaky returns a Flaky that forwards calls to s. It calls fault before each call. fault may
+// block to delay the call. Many goroutines may call it at once. If fault is nil, all calls reach s.
 func NewFlaky(s tasks.Store, fault func(Call) Fault) *Flaky {
 	if fault == nil {
 		fault = func(Call) Fault { return Fault{} }
@@ -54,7 +54,7 @@ func NewFlaky(s tasks.Store, fault func(Call) Fault) *Flaky {
 	return &Flaky{store: s, fault: fault}
 }
 
-// Calls returns the calls so far, in the order in which they started.
+// Calls returns the calls so far, in the order in which they began.
 func (f *Flaky) Calls() []Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *Flaky) Run(ctx context.Context, work func(context.Context, tasks.Task) 
 
 func pass[T any](ctx context.Context, f *Flaky, verb Verb, id string, call func() (T, error)) (T, error) {
 	var none T
-	switch fault := f.fault(f.remember(verb, id)); {
+	switch fault := f.fault(f.record(verb, id)); {
 	case fault.Hang:
 		<-ctx.Done()
 		return none, fmt.Errorf("%s %s: %w", verb, id, ctx.Err())
@@ -94,7 +94,7 @@ func pass[T any](ctx context.Context, f *Flaky, verb Verb, id string, call func(
 	}
 }
 
-func (f *Flaky) remember(verb Verb, id string) Call {
+func (f *Flaky) record(verb Verb, id string) Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := Call{Verb: verb, ID: id, N: len(f.calls) + 1}

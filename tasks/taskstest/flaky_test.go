@@ -22,8 +22,7 @@ func TestFlakyPassesTheSuite(t *testing.T) {
 
 func TestFlakyFailsAsItIsTold(t *testing.T) {
 	boom := errors.New("boom")
-	// flaky returns a store with the pending task "old", and what it does with it is up to fault
-	// when the verb is used.
+	// flaky returns a store with the pending task "old". Calls of the verb meet the fault.
 	flaky := func(t *testing.T, verb Verb, fault Fault) (*Flaky, *tasks.Memory) {
 		m := tasks.NewMemory(tasks.MemoryOptions{})
 		require.NoError(t, m.Add(t.Context(), tasks.Task{ID: "old", App: "acme", Roles: []string{"targets"}}))
@@ -45,7 +44,7 @@ func TestFlakyFailsAsItIsTold(t *testing.T) {
 			return s.Run(ctx, succeed)
 		}
 	}
-	// landed reports whether a use of the verb changed the store.
+	// landed reports whether a call of the verb reached the store.
 	landed := func(t *testing.T, m *tasks.Memory, verb Verb) bool {
 		if verb == Add {
 			_, err := m.Get(t.Context(), "new")
@@ -77,7 +76,7 @@ func TestFlakyFailsAsItIsTold(t *testing.T) {
 	}
 }
 
-func TestFlakyRemembersCallsInOrder(t *testing.T) {
+func TestFlakyRecordsCallsInOrder(t *testing.T) {
 	f := NewFlaky(tasks.NewMemory(tasks.MemoryOptions{}), nil)
 	id := add(t, f, "acme", "targets")
 	get(t, f, id)

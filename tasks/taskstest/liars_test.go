@@ -28,7 +28,7 @@ func honest() Harness {
 	}}
 }
 
-// A liar is a Store some of whose methods are others.
+// A liar is a Store with some methods replaced.
 type liar struct {
 	tasks.Store
 	add func(context.Context, tasks.Task) error
@@ -57,7 +57,7 @@ func (l liar) Run(ctx context.Context, w func(context.Context, tasks.Task) (task
 	return l.run(ctx, w)
 }
 
-// adding, getting and working make liars out of an honest store.
+// adding returns a function that replaces Add of an honest store.
 func adding(add func(ctx context.Context, s tasks.Store, t tasks.Task) error) func(testing.TB,
 	tasks.Store) tasks.Store {
 	return func(_ testing.TB, s tasks.Store) tasks.Store {
@@ -65,6 +65,7 @@ func adding(add func(ctx context.Context, s tasks.Store, t tasks.Task) error) fu
 	}
 }
 
+// getting returns a function that replaces Get of an honest store.
 func getting(get func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error)) func(testing.TB,
 	tasks.Store) tasks.Store {
 	return func(_ testing.TB, s tasks.Store) tasks.Store {
@@ -72,7 +73,7 @@ func getting(get func(ctx context.Context, s tasks.Store, id string) (tasks.Task
 	}
 }
 
-// working changes what the store works with; run is the context of Run.
+// working returns a function that replaces the work of an honest store. run is the context of Run.
 func working(change func(run context.Context, w work) work) func(testing.TB, tasks.Store) tasks.Store {
 	return func(_ testing.TB, s tasks.Store) tasks.Store {
 		return liar{Store: s, run: func(ctx context.Context, w work) error { return s.Run(ctx, change(ctx, w)) }}
@@ -82,16 +83,16 @@ func working(change func(run context.Context, w work) work) func(testing.TB, tas
 func TestSuiteRefusesLiars(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		turn   func(testing.TB, tasks.Store) tasks.Store // makes a liar out of an honest store
-		broken string                                    // a rule that notices
+		turn   func(testing.TB, tasks.Store) tasks.Store // turns an honest store into a liar
+		broken string                                    // the rule that fails
 	}{
 		{
-			"forgets what it accepted",
+			"forgets accepted tasks",
 			adding(func(context.Context, tasks.Store, tasks.Task) error { return nil }),
-			"an accepted task is pending until a worker has it",
+			"an accepted task is pending until a worker starts it",
 		},
 		{
-			"forgets what has ended",
+			"forgets ended tasks",
 			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
 				got, err := s.Get(ctx, id)
 				if got.State.Ended() {
@@ -111,7 +112,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"a task is started while it is worked, and ends with its result",
 		},
 		{
-			"forgets tasks when it starts again",
+			"forgets ended tasks in the next run",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var runs atomic.Int32
 				return liar{
@@ -129,7 +130,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					},
 				}
 			},
-			"a task that has ended stays so",
+			"an ended task does not change",
 		},
 		{
 			"knows every task",
@@ -140,10 +141,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 				}
 				return got, err
 			}),
-			"a task that nobody added is not found",
+			"a task that was not added is not found",
 		},
 		{
-			"takes a failure for an absence",
+			"reports a failure as an absence",
 			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
 				got, err := s.Get(ctx, id)
 				if err != nil {
@@ -151,7 +152,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 				}
 				return got, err
 			}),
-			"a context that has ended makes no task unknown, and begins none",
+			"with an ended context no task is unknown and none starts",
 		},
 		{
 			"says that pending tasks are started",
@@ -162,7 +163,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 				}
 				return got, err
 			}),
-			"an accepted task is pending until a worker has it",
+			"an accepted task is pending until a worker starts it",
 		},
 		{
 			"says that started tasks are pending",
@@ -186,7 +187,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"work that fails ends its task with the reason",
 		},
 		{
-			"says nothing of a panic",
+			"hides a panic",
 			working(func(_ context.Context, w work) work {
 				return func(ctx context.Context, t tasks.Task) (tasks.Result, error) {
 					defer func() { _ = recover() }()
@@ -196,17 +197,17 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"work that panics ends its task with the reason",
 		},
 		{
-			"says that what it has is new",
+			"accepts an ID again",
 			adding(func(ctx context.Context, s tasks.Store, t tasks.Task) error {
 				if err := s.Add(ctx, t); !errors.Is(err, tasks.ErrExists) {
 					return err
 				}
 				return nil
 			}),
-			"an ID is taken once",
+			"an ID is accepted once",
 		},
 		{
-			"takes an ID of all who come at once",
+			"accepts an ID from racing adds",
 			adding(func(ctx context.Context, s tasks.Store, t tasks.Task) error {
 				if err := s.Add(ctx, t); !errors.Is(err, tasks.ErrExists) {
 					return err
@@ -242,7 +243,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"many may add and get at once",
 		},
 		{
-			"hands out what it keeps",
+			"returns the memory that it keeps",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var mu sync.Mutex
 				kept := map[string]tasks.Task{}
@@ -257,10 +258,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return got, err
 				}}
 			},
-			"what is kept belongs to the store",
+			"the store shares no memory with its callers",
 		},
 		{
-			"keeps what it is handed",
+			"keeps the memory of its callers",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var mu sync.Mutex
 				roles := map[string][]string{}
@@ -281,12 +282,12 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					},
 				}
 			},
-			"what is kept belongs to the store",
+			"the store shares no memory with its callers",
 		},
 		{
 			"accepts without end",
 			func(testing.TB, tasks.Store) tasks.Store { return tasks.NewMemory(tasks.MemoryOptions{}) },
-			"a full store accepts no more until there is room",
+			"a full store accepts no task until another has ended",
 		},
 		{
 			"is full for ever",
@@ -301,10 +302,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return err
 				}}
 			},
-			"a full store accepts no more until there is room",
+			"a full store accepts no task until another has ended",
 		},
 		{
-			"begins tasks although it is to stop",
+			"starts tasks after it was told to stop",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				return liar{Store: s, run: func(ctx context.Context, w work) error {
 					stopped, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -315,10 +316,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return <-running
 				}}
 			},
-			"a context that has ended makes no task unknown, and begins none",
+			"with an ended context no task is unknown and none starts",
 		},
 		{
-			"does not wait for what was begun",
+			"does not wait for started tasks",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				return liar{Store: s, run: func(ctx context.Context, w work) error {
 					begin(ctx, s, w)
@@ -326,17 +327,17 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return nil
 				}}
 			},
-			"a stop waits for what was begun, and does not end it",
+			"a stop waits for started tasks and does not cancel them",
 		},
 		{
-			"ends what was begun",
+			"cancels started tasks",
 			working(func(run context.Context, w work) work {
 				return func(_ context.Context, t tasks.Task) (tasks.Result, error) { return w(run, t) }
 			}),
-			"a stop waits for what was begun, and does not end it",
+			"a stop waits for started tasks and does not cancel them",
 		},
 		{
-			"works with a context of its own",
+			"gives work another context",
 			func(t testing.TB, s tasks.Store) tasks.Store {
 				bare := t.Context()
 				return working(func(_ context.Context, w work) work {
@@ -354,7 +355,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return nil
 				}}
 			},
-			"what is added after a stop waits for the next run",
+			"a task that is added after a stop waits for the next run",
 		},
 		{
 			"runs once only",
@@ -368,10 +369,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return s.Run(ctx, w)
 				}}
 			},
-			"what is added after a stop waits for the next run",
+			"a task that is added after a stop waits for the next run",
 		},
 		{
-			"works ended tasks again when it starts again",
+			"works ended tasks again in the next run",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var mu sync.Mutex
 				var done []tasks.Task
@@ -390,7 +391,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					})
 				}}
 			},
-			"a task that has ended stays so",
+			"an ended task does not change",
 		},
 		{
 			"has each run work every task",
@@ -400,7 +401,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					return w(ctx, t)
 				}
 			}),
-			"of several runs one works a task",
+			"of several runs only one works a task",
 		},
 		{
 			"works one task after the other",
@@ -414,7 +415,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 					}
 				})(t, s)
 			},
-			"work that hangs holds up no other",
+			"work that hangs delays no other task",
 		},
 		{
 			"does not count attempts",
@@ -426,7 +427,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"work that fails ends its task with the reason",
 		},
 		{
-			"tries again what cannot succeed",
+			"tries work again that cannot succeed",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var attempts sync.Map
 				return liar{Store: s, run: func(ctx context.Context, w work) error {
@@ -451,18 +452,18 @@ func TestSuiteRefusesLiars(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := slices.IndexFunc(rules(), func(r rule) bool { return r.name == c.broken })
-			require.GreaterOrEqual(t, at, 0, "there is such a rule")
+			require.GreaterOrEqual(t, at, 0, "the rule exists")
 			r := rules()[at]
-			require.False(t, breaks(t, r, honest()), "an honest store keeps it")
+			require.False(t, breaks(t, r, honest()), "an honest store keeps the rule")
 			assert.True(t, breaks(t, r, Harness{Open: func(t testing.TB, capacity int) func() tasks.Store {
 				s := c.turn(t, honest().Open(t, capacity)())
 				return func() tasks.Store { return s }
-			}}), "it notices")
+			}}), "the rule fails")
 		})
 	}
 }
 
-// A store that tries each task once does not pass for one that tries again.
+// A store with one attempt a task does not pass as one that retries.
 func TestSuiteRefusesAStoreThatDoesNotTryAgain(t *testing.T) {
 	at := slices.IndexFunc(rules(), func(r rule) bool { return strings.HasPrefix(r.name, "work that fails for now") })
 	h := honest()
@@ -471,14 +472,14 @@ func TestSuiteRefusesAStoreThatDoesNotTryAgain(t *testing.T) {
 	assert.True(t, breaks(t, rules()[at], h))
 }
 
-// breaks reports whether a store breaks a rule. Its clock jumps ahead whenever all wait, so that
-// patience costs nothing.
+// breaks reports whether a store breaks a rule. It runs in a synctest bubble, so that long waits
+// cost nothing.
 func breaks(t *testing.T, r rule, h Harness) bool {
 	t.Helper()
 	var failed atomic.Bool
 	synctest.Test(t, func(t *testing.T) {
 		done := make(chan struct{})
-		go func() { // FailNow ends the goroutine
+		go func() { // FailNow exits the goroutine
 			defer close(done)
 			r.check(recorder{t, &failed}, h)
 		}()
@@ -487,7 +488,7 @@ func breaks(t *testing.T, r rule, h Harness) bool {
 	return failed.Load()
 }
 
-// A recorder is a testing.TB that keeps failures to itself.
+// A recorder is a testing.TB that records failures without reporting them.
 type recorder struct {
 	testing.TB
 	failed *atomic.Bool

@@ -30,7 +30,7 @@ func pending(t testing.TB, h Harness) {
 	id := uuid.NewString()
 	require.NoError(t, open().Add(t.Context(), tasks.Task{
 		ID: id, App: "acme/desktop", Roles: []string{"snapshot", "timestamp"},
-		// None of this is for the caller to say.
+		// Add ignores these.
 		State: tasks.StateSuccess, Created: time.Unix(1, 0), Updated: time.Unix(2, 0), Result: tasks.Result{Error: "no"},
 	}))
 	got := get(t, open(), id)
@@ -39,10 +39,10 @@ func pending(t testing.TB, h Harness) {
 	assert.Equal(t, tasks.StatePending, got.State)
 	assert.Equal(t, tasks.Result{}, got.Result)
 	assert.Zero(t, got.Attempt)
-	assert.Equal(t, h.Retries, got.MaxAttempts > 1, "begun at most: %d", got.MaxAttempts)
+	assert.Equal(t, h.Retries, got.MaxAttempts > 1, "MaxAttempts is %d", got.MaxAttempts)
 	assert.Positive(t, got.MaxAttempts)
-	assert.True(t, got.Created.After(time.Unix(2, 0)), "created when it was added: %v", got.Created)
-	assert.True(t, got.Updated.Equal(got.Created), "not updated since: %v", got.Updated)
+	assert.True(t, got.Created.After(time.Unix(2, 0)), "Created is when it was added: %v", got.Created)
+	assert.True(t, got.Updated.Equal(got.Created), "Updated is the same: %v", got.Updated)
 }
 
 func success(t testing.TB, h Harness) {
@@ -70,9 +70,9 @@ func success(t testing.TB, h Harness) {
 	assert.Equal(t, result(worked), got.Result)
 	assert.Equal(t, "acme/desktop", got.App)
 	assert.Equal(t, []string{"targets", "snapshot"}, got.Roles)
-	assert.True(t, got.Created.Equal(accepted.Created), "created when it was")
-	assert.False(t, started.Updated.Before(accepted.Updated), "updated in this order")
-	assert.False(t, got.Updated.Before(started.Updated), "updated in this order")
+	assert.True(t, got.Created.Equal(accepted.Created), "Created stays")
+	assert.False(t, started.Updated.Before(accepted.Updated), "Updated grows")
+	assert.False(t, got.Updated.Before(started.Updated), "Updated grows")
 }
 
 func failure(t testing.TB, h Harness) {
@@ -83,7 +83,7 @@ func failure(t testing.TB, h Harness) {
 	got := await(t, s, add(t, s, "acme", "targets"))
 	assert.Equal(t, tasks.StateFailure, got.State)
 	assert.Contains(t, got.Result.Error, "role targets: no such key")
-	assert.Equal(t, 1, got.Attempt, "no other attempt would do better")
+	assert.Equal(t, 1, got.Attempt, "another attempt would fail too")
 }
 
 func temporary(t testing.TB, h Harness) {
@@ -109,13 +109,13 @@ func temporary(t testing.TB, h Harness) {
 	got := get(t, s, id)
 	assert.Equal(t, tasks.StateStarted, got.State)
 	assert.Equal(t, 2, got.Attempt)
-	assert.Contains(t, got.Result.Error, "the store is down", "why there is another attempt")
+	assert.Contains(t, got.Result.Error, "the store is down", "a started task shows why the last attempt failed")
 	assert.Empty(t, got.Result.Versions)
 	close(g.open)
 	got = await(t, s, id)
 	assert.Equal(t, tasks.StateSuccess, got.State)
 	assert.Equal(t, 2, got.Attempt)
-	assert.Equal(t, result(again), got.Result, "no error")
+	assert.Equal(t, result(again), got.Result, "the result has no error")
 }
 
 func panics(t testing.TB, h Harness) {
@@ -129,9 +129,9 @@ func panics(t testing.TB, h Harness) {
 	got := await(t, s, add(t, s, "bad", "targets"))
 	assert.Equal(t, tasks.StateFailure, got.State)
 	assert.Contains(t, got.Result.Error, "index out of sorts")
-	assert.NotContains(t, got.Result.Error, "goroutine", "a stack is not for those who ask")
+	assert.NotContains(t, got.Result.Error, "goroutine", "the result shows no stack")
 
-	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "a task after that")
+	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "the next task is worked")
 }
 
 func twice(t testing.TB, h Harness) {
@@ -143,7 +143,7 @@ func twice(t testing.TB, h Harness) {
 
 	start(t, s, succeed)
 	before := await(t, s, id)
-	require.ErrorIs(t, s.Add(t.Context(), again), tasks.ErrExists, "also when it has ended")
+	require.ErrorIs(t, s.Add(t.Context(), again), tasks.ErrExists, "even if the task has ended")
 	assert.Equal(t, before, get(t, s, id))
 }
 
@@ -248,7 +248,7 @@ func full(t testing.TB, h Harness) {
 	refused := tasks.Task{ID: uuid.NewString(), App: "acme", Roles: []string{"targets"}}
 	require.ErrorIs(t, s.Add(t.Context(), refused), tasks.ErrFull)
 	_, err := s.Get(t.Context(), refused.ID)
-	require.ErrorIs(t, err, tasks.ErrNotFound, "what was refused is not there")
+	require.ErrorIs(t, err, tasks.ErrNotFound, "a refused task is not stored")
 
 	start(t, s, succeed)
 	for _, id := range ids {
@@ -301,9 +301,9 @@ func stop(t testing.TB, h Harness) {
 	}
 	close(g.open)
 	require.NoError(t, receive(t, running))
-	assert.EqualValues(t, len(ids), finished.Load(), "finished when Run returned")
+	assert.EqualValues(t, len(ids), finished.Load(), "all are finished when Run returns")
 	for _, id := range ids {
-		assert.Equal(t, tasks.StateSuccess, get(t, s, id).State, "when Run has returned")
+		assert.Equal(t, tasks.StateSuccess, get(t, s, id).State, "the store knows it when Run returns")
 	}
 }
 
@@ -334,7 +334,7 @@ func restart(t testing.TB, h Harness) {
 
 	second := add(t, s, "acme", "targets")
 	time.Sleep(grace)
-	assert.Equal(t, tasks.StatePending, get(t, s, second).State, "nobody runs")
+	assert.Equal(t, tasks.StatePending, get(t, s, second).State, "no run is active")
 
 	stop = start(t, s, count.work)
 	assert.Equal(t, tasks.StateSuccess, await(t, s, second).State)
@@ -383,7 +383,7 @@ func severalRuns(t testing.TB, h Harness) {
 	for _, id := range ids {
 		assert.Equal(t, tasks.StateSuccess, await(t, handles[0], id).State)
 	}
-	stops[0]() // the other one goes on
+	stops[0]() // the other run goes on
 	more()
 	for _, id := range ids {
 		assert.Equal(t, tasks.StateSuccess, await(t, handles[1], id).State)

@@ -1,4 +1,4 @@
-// Package taskstest holds [Run], the suite that every tasks.Store passes, and [Flaky], a store that
+// Package taskstest has [Run], the suite that every tasks.Store passes, and [Flaky], a store that
 // fails on purpose.
 package taskstest
 
@@ -8,27 +8,26 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A Harness makes the stores that are tested.
+// A Harness opens the stores that are tested.
 type Harness struct {
-	// Open makes a place for tasks that nobody has used yet, for one test, and returns what opens a
-	// handle on it: each call another one, as another process would have. A store that is confined
-	// to one process returns the same handle each time. What has to be closed is closed by
-	// t.Cleanup.
+	// Open creates an empty place for tasks, such as a database, for one test. open opens a store
+	// there. Each call returns another one, as another process would have. A store in the memory of
+	// one process returns the same one each time. Open closes stores with t.Cleanup.
 	//
-	// capacity is how many tasks may wait before Add is tasks.ErrFull, or 0 for the default, which
-	// has to be at least 1000.
+	// capacity is how many tasks may wait before Add returns tasks.ErrFull. 0 means the store's
+	// default, which has to be 1000 or more.
 	Open func(t testing.TB, capacity int) (open func() tasks.Store)
 
-	// Unbounded says that the store ignores capacity.
+	// Unbounded means that the store ignores capacity.
 	Unbounded bool
 
-	// Retries says that the store has a task tried again, within seconds, whose work failed with an
-	// error that is tasks.Temporary.
+	// Retries means that the store begins another attempt, within seconds, if work fails with a
+	// tasks.Temporary error.
 	Retries bool
 }
 
-// Run checks a store against what package tasks promises. How long things take does not matter to
-// it, but what has not happened after half a minute never will. It is joined in a few lines:
+// Run checks that a store keeps the rules of package tasks. A store may be slow, but Run waits for
+// half a minute at most. A test joins in a few lines:
 //
 //	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
 //		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
@@ -40,7 +39,8 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// A rule is one promise. Its check takes an interface so that a test can see it fail.
+// A rule is one rule of package tasks. Its check takes a testing.TB, so that a test can see it
+// fail.
 type rule struct {
 	name  string
 	check func(testing.TB, Harness)
@@ -48,23 +48,23 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
-		{"a task that nobody added is not found", unknown},
-		{"an accepted task is pending until a worker has it", pending},
+		{"a task that was not added is not found", unknown},
+		{"an accepted task is pending until a worker starts it", pending},
 		{"a task is started while it is worked, and ends with its result", success},
 		{"work that fails ends its task with the reason", failure},
-		{"work that fails for now is tried again, where that is promised", temporary},
+		{"work that fails for now has another attempt if the store retries", temporary},
 		{"work that panics ends its task with the reason", panics},
-		{"an ID is taken once", twice},
+		{"an ID is accepted once", twice},
 		{"of racing adds of one ID one is accepted", racingAdds},
 		{"many may add and get at once", crowd},
-		{"what is kept belongs to the store", ownership},
-		{"a full store accepts no more until there is room", full},
-		{"a context that has ended makes no task unknown, and begins none", ended},
-		{"a stop waits for what was begun, and does not end it", stop},
+		{"the store shares no memory with its callers", ownership},
+		{"a full store accepts no task until another has ended", full},
+		{"with an ended context no task is unknown and none starts", ended},
+		{"a stop waits for started tasks and does not cancel them", stop},
 		{"the values of a context reach the work", values},
-		{"what is added after a stop waits for the next run", restart},
-		{"a task that has ended stays so", forGood},
-		{"of several runs one works a task", severalRuns},
-		{"work that hangs holds up no other", hanging},
+		{"a task that is added after a stop waits for the next run", restart},
+		{"an ended task does not change", forGood},
+		{"of several runs only one works a task", severalRuns},
+		{"work that hangs delays no other task", hanging},
 	}
 }

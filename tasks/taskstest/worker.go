@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for what has to happen
-	// for what must not happen: a store that is slow to go wrong passes, no good one fails
+	patience = 30 * time.Second // how long a check waits for an event
+	// grace is how long a check waits for an event that must not happen. A correct store always
+	// passes. A faulty one that is slow may pass too.
 	grace = 100 * time.Millisecond
 	poll  = 5 * time.Millisecond
 )
 
-// single is one handle on a place of its own.
+// single opens a store in a new place.
 func single(t testing.TB, h Harness) tasks.Store { return h.Open(t, 0)() }
 
-// add adds a task for an app, and returns its ID.
+// add adds a task and returns its ID.
 func add(t testing.TB, s tasks.Store, app string, roles ...string) string {
 	t.Helper()
 	id := uuid.NewString()
@@ -40,7 +41,7 @@ func get(t testing.TB, s tasks.Store, id string) tasks.Task {
 	return got
 }
 
-// await waits for a task to end. On its way, states may only come in their order, in each attempt.
+// await waits for a task to end. In each attempt it checks the order of the states.
 func await(t testing.TB, s tasks.Store, id string) tasks.Task {
 	t.Helper()
 	order := []tasks.State{tasks.StatePending, tasks.StateStarted, tasks.StateSuccess, tasks.StateFailure}
@@ -60,11 +61,10 @@ func await(t testing.TB, s tasks.Store, id string) tasks.Task {
 	}
 }
 
-// work is what a Run is given.
+// work is the argument of Run.
 type work func(context.Context, tasks.Task) (tasks.Result, error)
 
-// start runs a store until the function that it returns is called, which waits for the run to end;
-// at the latest, the test's end is.
+// start runs a store. stop ends the run and waits for it. The end of the test calls stop too.
 func start(t testing.TB, s tasks.Store, w work) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -77,14 +77,14 @@ func start(t testing.TB, s tasks.Store, w work) (stop func()) {
 	return stop
 }
 
-// begin runs a store until ctx ends. What Run returns comes by the channel.
+// begin runs a store until ctx ends. The channel receives the error of Run.
 func begin(ctx context.Context, s tasks.Store, w work) <-chan error {
 	running := make(chan error, 1)
 	go func() { running <- s.Run(ctx, w) }()
 	return running
 }
 
-// receive waits for a value.
+// receive waits for a value, and fails the test if none comes.
 func receive[T any](t testing.TB, c <-chan T) T {
 	t.Helper()
 	select {
@@ -96,8 +96,7 @@ func receive[T any](t testing.TB, c <-chan T) T {
 	}
 }
 
-// A gate is work that reports tasks when they are begun, and ends them when it is opened, or the
-// test is over.
+// A gate holds started tasks. It reports each one, and lets them go when it opens or the test ends.
 type gate struct {
 	begun chan tasks.Task
 	open  chan struct{}
@@ -116,7 +115,7 @@ func (g *gate) wait(t tasks.Task) {
 	}
 }
 
-// result is a result that says something about a task.
+// result returns a result that depends on the task.
 func result(t tasks.Task) tasks.Result {
 	return tasks.Result{
 		Roles:    append(slices.Clone(t.Roles), "timestamp"),
@@ -127,7 +126,7 @@ func result(t tasks.Task) tasks.Result {
 
 func succeed(_ context.Context, t tasks.Task) (tasks.Result, error) { return result(t), nil }
 
-// A tally counts how often each task is worked.
+// A tally is work that counts its calls for each task.
 type tally struct {
 	mu    sync.Mutex
 	count map[string]int
@@ -142,7 +141,7 @@ func (y *tally) work(_ context.Context, t tasks.Task) (tasks.Result, error) {
 	return result(t), nil
 }
 
-// counts returns the counts, once nobody works any more.
+// counts returns the counts. The caller has stopped all runs.
 func (y *tally) counts() map[string]int {
 	y.mu.Lock()
 	defer y.mu.Unlock()

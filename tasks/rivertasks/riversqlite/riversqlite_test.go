@@ -150,7 +150,7 @@ func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
 	assert.Equal(t, "store is down", got.Result.Error)
 }
 
-// A repository may have 16,384 bins, all of which a result may name.
+// A repository may have 16,384 bins, and a result may name them all.
 func TestAResultMayBeLarge(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{})
 	want := tasks.Result{Versions: map[string]int64{}}
@@ -228,7 +228,7 @@ func TestAPathMayHoldAnyCharacter(t *testing.T) {
 }
 
 // SQLite itself would keep a file of this name in memory.
-func TestAPathIsAFileWhateverItsName(t *testing.T) {
+func TestEachPathIsAFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, path := range []string{":memory:", "tasks.db"} {
 		add(t, open(t, path, rivertasks.Options{}))
