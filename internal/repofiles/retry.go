@@ -24,9 +24,6 @@ const (
 	firstPause = 50 * time.Millisecond
 )
 
-// Unwrap returns the store that is retried.
-func (s retrying) Unwrap() storage.Store { return s.Store }
-
 func (s retrying) Get(ctx context.Context, key string) (storage.Object, error) {
 	return retry(ctx, func() (storage.Object, error) { return s.Store.Get(ctx, key) })
 }
