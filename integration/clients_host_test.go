@@ -1,7 +1,6 @@
 package integration_test
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,7 +50,7 @@ func newHost(t *testing.T, options testrepo.Options, roles ...string) *host {
 	h.updater, err = tufupdate.New(tufupdate.Config{
 		Store:  h.repo.Store,
 		Keys:   h.keys,
-		Roots:  func(context.Context, string) ([]byte, error) { return h.repo.Root, nil },
+		Roots:  tufupdate.PinnedRoot(h.repo.Root),
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)

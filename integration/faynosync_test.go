@@ -96,7 +96,7 @@ func (in *installation) updater(t *testing.T) *tufupdate.Updater {
 	u, err := tufupdate.New(tufupdate.Config{
 		Store: open(t, in.store), Keys: provider, Settings: faynosync.Settings(in.redis),
 		Logger: slog.New(slog.DiscardHandler),
-		Roots:  func(context.Context, string) ([]byte, error) { return in.repo.Root, nil },
+		Roots:  tufupdate.PinnedRoot(in.repo.Root),
 	})
 	require.NoError(t, err)
 	return u
@@ -265,7 +265,8 @@ func TestARollThatFaynosyncOverwritesIsNotTakenForItsOwn(t *testing.T) {
 	in := newInstallation(t, client)
 	other := in.repo.Copy(t)
 	theirs, err := tufupdate.New(tufupdate.Config{
-		Store: other.Store, Keys: other.Provider(t), Logger: slog.New(slog.DiscardHandler),
+		Store: other.Store, Keys: other.Provider(t), Roots: tufupdate.PinnedRoot(other.Root),
+		Logger: slog.New(slog.DiscardHandler),
 		Settings: func(context.Context, string) (tufupdate.Settings, error) {
 			return tufupdate.Settings{Validity: map[string]time.Duration{"snapshot": time.Hour, "timestamp": time.Hour}}, nil
 		},

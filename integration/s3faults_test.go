@@ -131,6 +131,7 @@ func (w *wireTest) roll(t *testing.T, timeout time.Duration, fault func(n int64)
 	u, err := tufupdate.New(tufupdate.Config{
 		Store:       open(t, w.place),
 		Keys:        w.repo.Provider(t),
+		Roots:       tufupdate.PinnedRoot(w.repo.Root),
 		RollTimeout: timeout,
 		Logger:      slog.New(slog.DiscardHandler),
 	})

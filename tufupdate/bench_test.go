@@ -2,7 +2,6 @@ package tufupdate_test
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"encoding/hex"
 	"fmt"
@@ -81,7 +80,8 @@ func BenchmarkApps(b *testing.B) {
 				addKeys(b, provider, one, apps[i])
 			}
 			idle := heap()
-			u, err := tufupdate.New(tufupdate.Config{Store: store, Keys: provider, Logger: discard})
+			u, err := tufupdate.New(tufupdate.Config{Store: store, Keys: provider, Roots: tufupdate.PinnedRoot(one.Root),
+				Logger: discard})
 			require.NoError(b, err)
 			for _, app := range apps {
 				_, err := u.Roll(b.Context(), app, nil)
@@ -165,7 +165,7 @@ func signingUpdater(b testing.TB, repo *testrepo.Repo, store storage.Store) *tuf
 	addKeys(b, provider, repo, repo.App)
 	u, err := tufupdate.New(tufupdate.Config{
 		Store: store, Keys: provider, Logger: discard,
-		Roots: func(context.Context, string) ([]byte, error) { return repo.Root, nil },
+		Roots: tufupdate.PinnedRoot(repo.Root),
 	})
 	require.NoError(b, err)
 	return u

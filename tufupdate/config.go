@@ -11,7 +11,7 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A Config is what an [Updater] works with. Store and Keys are required.
+// A Config is what an [Updater] works with. Store, Keys and Roots are required.
 type Config struct {
 	// Store holds the repositories. Every writer of a repository has to write through a store that
 	// is atomic among all of them.
@@ -24,11 +24,11 @@ type Config struct {
 	// everything when the process ends.
 	Tasks tasks.Store
 
-	// Roots returns the root that an app is trusted by: any version of it, from where on the
-	// repository's own roots are followed. Nil: the app's 1.root.json as it is first seen is
-	// trusted for the life of the Updater, which is logged; whoever can write to an empty store
-	// then decides who is trusted. An error that wraps ErrNotBootstrapped says that there is no
-	// such app.
+	// Roots returns the pinned root of an app: the version of root that the operator trusts. The
+	// Updater follows the repository's own roots from it. Any version of root will do, the newest
+	// protects best. An error that wraps ErrNotBootstrapped says that there is no such app.
+	//
+	// PinnedRoot serves a program with one app. TrustFirstRoot, passed by name, pins nothing.
 	Roots func(ctx context.Context, app string) ([]byte, error)
 
 	// Settings returns what an operator has decided for an app. It is asked for each request and
@@ -57,6 +57,23 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// PinnedRoot returns a function for Config.Roots that pins one root for every app. It is for a
+// program with one app: a root that vouches for one app vouches for no other.
+func PinnedRoot(root []byte) func(ctx context.Context, app string) ([]byte, error) {
+	return func(context.Context, string) ([]byte, error) { return root, nil }
+}
+
+// TrustFirstRoot stands in Config.Roots for a pinned root where there is none. The Updater then
+// trusts the app's 1.root.json as it first sees it, for the life of the Updater, and logs a warning
+// that names it. An attacker who can write to the store before that decides which keys are trusted.
+//
+// A Roots function may return TrustFirstRoot(ctx, app) for some apps and pin the others.
+func TrustFirstRoot(context.Context, string) ([]byte, error) { return nil, errTrustFirst }
+
+// errTrustFirst is how TrustFirstRoot tells the Updater to trust an app's first root. It is an
+// error, not an empty root, so that a Roots function that finds nothing by mistake trusts nothing.
+var errTrustFirst = errors.New("no root is pinned: the first one seen is trusted")
+
 // withDefaults returns a copy with the defaults filled in.
 func (c Config) withDefaults() (Config, error) {
 	if c.Store == nil {
@@ -64,6 +81,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Keys == nil {
 		return c, errors.New("tufupdate: Config.Keys is missing")
+	}
+	if c.Roots == nil {
+		return c, errors.New("tufupdate: Config.Roots is missing: pass PinnedRoot(root) for a program with one app, " +
+			"a function that returns the pinned root of each app, or TrustFirstRoot to pin none")
 	}
 	if c.RollTimeout < 0 {
 		return c, errors.New("tufupdate: Config.RollTimeout is negative")

@@ -1,7 +1,9 @@
 // Package tufupdate signs and publishes new versions of the online roles of TUF repositories:
 // timestamp, snapshot, and targets and delegated roles where their keys are online.
 //
-//	updater, err := tufupdate.New(tufupdate.Config{Store: store, Keys: provider})
+//	updater, err := tufupdate.New(tufupdate.Config{
+//		Store: store, Keys: provider, Roots: tufupdate.PinnedRoot(root),
+//	})
 //	...
 //	go updater.Run(ctx)
 //	task, err := updater.ForceOnline(ctx, "acme/desktop", nil)

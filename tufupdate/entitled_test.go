@@ -44,7 +44,7 @@ func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 			_, err := repo.Store.Create(t.Context(), repo.File("child", 1),
 				testrepo.SignWith(t, child, false, repo.Keys["child"]...))
 			require.NoError(t, err)
-			roll(t, newUpdater(t, repo, repo.Provider(t, "team", "child"), pin(repo.Root)), repo, "snapshot")
+			roll(t, newUpdater(t, repo, repo.Provider(t, "team", "child")), repo, "snapshot")
 			require.NoError(t, client.Refresh())
 
 			online := repo.Keys["targets"][0]
@@ -53,7 +53,7 @@ func TestAKeyIsNotLentToThoseBelow(t *testing.T) {
 				md.Delegations.Keys = map[string]*metadata.Key{online.ID: online.Public}
 				md.Delegations.Roles[0].KeyIDs = []string{online.ID}
 			})
-			result, err := newUpdater(t, repo, repo.Provider(t, "team"), pin(repo.Root)).Roll(t.Context(), repo.App,
+			result, err := newUpdater(t, repo, repo.Provider(t, "team")).Roll(t.Context(), repo.App,
 				[]string{asked})
 			assert.NotContains(t, result.Versions, "child")
 			if asked == "snapshot" {
@@ -80,7 +80,7 @@ func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Inconsistent: inconsistent})
 				revoked := repo.Keys[role]
 				repo.Rotate(t, role)
-				u := newUpdater(t, repo, repo.Provider(t), pin(repo.Root))
+				u := newUpdater(t, repo, repo.Provider(t))
 				roll(t, u, repo)
 				roll(t, u, repo)
 				client := newClient(t, repo)
@@ -99,7 +99,7 @@ func TestAKeyThatWasReplacedIsBelievedOnce(t *testing.T) {
 				}
 				repo.Overwrite(t, repo.File(role, now), stolen)
 				provider := repo.Provider(t)
-				blames(t, repo.File(role, now), refused(t, newUpdater(t, repo, provider, pin(repo.Root)), repo, provider), role)
+				blames(t, repo.File(role, now), refused(t, newUpdater(t, repo, provider), repo, provider), role)
 			})
 		}
 	}
@@ -114,11 +114,11 @@ func TestADocumentIsNotTakenForThatOfARoleWithTheSameKey(t *testing.T) {
 	if len(repo.Targets(t, full, 1).Signed.Targets) == 0 {
 		full, empty = empty, full
 	}
-	u := newUpdater(t, repo, repo.Provider(t), pin(repo.Root))
+	u := newUpdater(t, repo, repo.Provider(t))
 	roll(t, u, repo, empty)
 	_, err := repo.Store.Create(t.Context(), repo.File(full, 2), repo.Read(t, repo.File(empty, 2)))
 	require.NoError(t, err)
-	for _, u := range []*tufupdate.Updater{newUpdater(t, repo, repo.Provider(t), pin(repo.Root)), u} {
+	for _, u := range []*tufupdate.Updater{newUpdater(t, repo, repo.Provider(t)), u} {
 		result := roll(t, u, repo, "bin")
 		assert.Greater(t, result.Versions[full], int64(2), "its number is passed over")
 		_, err = newClient(t, repo).Target("some/file")

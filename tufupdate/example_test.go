@@ -17,6 +17,7 @@ func ExampleConfig_settings() {
 	_, err := tufupdate.New(tufupdate.Config{
 		Store: storage.NewMemory(storage.MemoryOptions{}),
 		Keys:  keys.NewMemory(),
+		Roots: tufupdate.TrustFirstRoot,
 		Settings: func(_ context.Context, app string) (tufupdate.Settings, error) {
 			if app == "acme/new" {
 				return tufupdate.Settings{NotReady: "bootstrap is under way"}, nil
@@ -34,7 +35,10 @@ func ExampleConfig_settings() {
 // A refusal says which it is.
 func ExampleUpdater_ForceOnline() {
 	updater, err := tufupdate.New(tufupdate.Config{
-		Store: storage.NewMemory(storage.MemoryOptions{}), Keys: keys.NewMemory(), Logger: slog.New(slog.DiscardHandler),
+		Store:  storage.NewMemory(storage.MemoryOptions{}),
+		Keys:   keys.NewMemory(),
+		Roots:  tufupdate.TrustFirstRoot,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -62,7 +62,7 @@ func FuzzRoll(f *testing.F) {
 			mutate(t, repo, int(file), int(mutation)%mutations, int(at), text, resign)
 			before := files(t, repo)
 			provider := repo.Provider(t)
-			result, err := newUpdater(t, repo, provider, pin(repo.Root)).Roll(t.Context(), repo.App, nil)
+			result, err := newUpdater(t, repo, provider).Roll(t.Context(), repo.App, nil)
 			after := files(t, repo)
 			if err != nil {
 				assert.Equal(t, before, after, "%v", err)

@@ -38,10 +38,8 @@ func (c Config) guard() Config {
 		}
 		return s, err
 	}
-	if roots != nil {
-		c.Roots = func(ctx context.Context, app string) ([]byte, error) {
-			return guarded(log, func() ([]byte, error) { return roots(ctx, app) })
-		}
+	c.Roots = func(ctx context.Context, app string) ([]byte, error) {
+		return guarded(log, func() ([]byte, error) { return roots(ctx, app) })
 	}
 	if c.Renew != nil {
 		renew, apps := *c.Renew, c.Renew.Apps

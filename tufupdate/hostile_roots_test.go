@@ -112,7 +112,7 @@ func TestAForkOfTheRootsIsNotFollowed(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	provider := repo.Provider(t)
 	m := rootMaker{t, repo}
-	u := newUpdater(t, repo, provider, pin(repo.Root))
+	u := newUpdater(t, repo, provider)
 	keys := repo.Keys["root"]
 	_, err := repo.Store.Create(t.Context(), repo.File("root", 2), m.next(2, nil, keys...))
 	require.NoError(t, err)
@@ -185,7 +185,7 @@ func TestAVersionTooLargeIsCalledSo(t *testing.T) {
 	} {
 		repo.Overwrite(t, name, signAnew(put(t, repo.Read(t, name), place{"signed", "version"}, version),
 			repo.Keys["timestamp"]))
-		err := refused(t, newUpdater(t, repo, provider, pin(repo.Root)), repo, provider, "timestamp")
+		err := refused(t, newUpdater(t, repo, provider), repo, provider, "timestamp")
 		assert.ErrorContains(t, err, problem)
 	}
 }

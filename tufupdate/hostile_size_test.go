@@ -80,7 +80,7 @@ func measured(t *testing.T, repo *testrepo.Repo, provider *testrepo.Provider, ro
 	error) {
 	t.Helper()
 	store := &countingReads{Store: repo.Store}
-	u := newUpdater(t, repo, provider, pin(repo.Root), func(c *tufupdate.Config) { c.Store = store })
+	u := newUpdater(t, repo, provider, func(c *tufupdate.Config) { c.Store = store })
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	result, err := u.Roll(t.Context(), repo.App, roles)

@@ -41,7 +41,7 @@ func live(t *testing.T, o testrepo.Options) history {
 			roles = append(roles, role)
 		}
 	}
-	u := newUpdater(t, repo, repo.Provider(t), pin(repo.Root))
+	u := newUpdater(t, repo, repo.Provider(t))
 	remember := func(round int) {
 		for name, data := range files(t, repo) {
 			if isMetadata(repo, name) {
@@ -196,10 +196,10 @@ func TestABrokenDelegatedRoleStopsOnlyWhoAsksForIt(t *testing.T) {
 	provider := repo.Provider(t)
 	for _, role := range []string{"team a", "inner", "innermost"} {
 		t.Run(role, func(t *testing.T) {
-			blames(t, team, refused(t, newUpdater(t, repo, provider, pin(repo.Root)), repo, provider, role), role)
+			blames(t, team, refused(t, newUpdater(t, repo, provider), repo, provider, role), role)
 		})
 	}
-	result := roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
+	result := roll(t, newUpdater(t, repo, provider), repo)
 	require.Len(t, result.Warnings, 1)
 	assert.Contains(t, result.Warnings[0], team)
 }
@@ -223,7 +223,7 @@ func TestClientsFollowAnUpdaterThatHasSeenMore(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						repo := base.Copy(t)
 						provider := repo.Provider(t)
-						u := newUpdater(t, repo, provider, pin(repo.Root))
+						u := newUpdater(t, repo, provider)
 						roll(t, u, repo)
 						client := newClient(t, repo)
 						require.NoError(t, client.Refresh())

@@ -81,7 +81,7 @@ func (v *victim) judge(t *testing.T, a attack) {
 	a.change(t, repo)
 	before := files(t, repo)
 	provider := repo.Provider(t, v.offline...)
-	result, err := newUpdater(t, repo, provider, pin(repo.Root)).Roll(t.Context(), repo.App, a.roles)
+	result, err := newUpdater(t, repo, provider).Roll(t.Context(), repo.App, a.roles)
 	after := files(t, repo)
 	if err != nil {
 		v.tally.refused.Add(1)
@@ -196,7 +196,7 @@ func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
 			provider := repo.Provider(t)
-			u := newUpdater(t, repo, provider, pin(repo.Root), forgetful)
+			u := newUpdater(t, repo, provider, forgetful)
 			roll(t, u, repo)
 			earlier := files(t, repo)
 			roll(t, u, repo)
@@ -204,7 +204,7 @@ func TestAnUpdaterWithAMemoryNoticesThatEverythingWasTakenBack(t *testing.T) {
 				repo.Overwrite(t, name, []byte(data))
 			}
 			blames(t, repo.File(metadata.TIMESTAMP, 0), refused(t, u, repo, provider), "it has seen the newer state")
-			roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
+			roll(t, newUpdater(t, repo, provider), repo)
 		})
 	}
 }

@@ -32,7 +32,8 @@ func BenchmarkRound(b *testing.B) {
 	for b.Loop() {
 		var rounds []tufupdate.Renewal
 		u, err := tufupdate.New(tufupdate.Config{
-			Store: store, Keys: sameKeys{repo.Provider(b), repo.App}, Logger: discard,
+			Store: store, Keys: sameKeys{repo.Provider(b), repo.App}, Roots: tufupdate.PinnedRoot(repo.Root),
+			Logger: discard,
 			Renew: &tufupdate.Renew{Every: time.Millisecond,
 				Apps: func(context.Context) ([]string, error) { return names, nil }},
 		})

@@ -127,7 +127,7 @@ func TestReplicasRenewAnAppOnce(t *testing.T) {
 		var updaters []*tufupdate.Updater
 		for range replicas {
 			u := newUpdater(t, repos[0], nil, renewing(tufupdate.Renew{Apps: appsOf(repos)}), func(c *tufupdate.Config) {
-				c.Store, c.Keys, c.Tasks = flaky, provider, shared
+				c.Store, c.Keys, c.Roots, c.Tasks = flaky, provider, pinned(repos...), shared
 			})
 			updaters = append(updaters, u)
 			defer run(t, u)()
@@ -523,7 +523,7 @@ func TestManyAppsAtALowRate(t *testing.T) {
 			repos = append(repos, testrepo.New(t, store, testrepo.Options{App: fmt.Sprintf("acme/app%d", i)}))
 		}
 		u := newUpdater(t, repos[0], nil, renewing(tufupdate.Renew{Apps: appsOf(repos), Rate: 2}), func(c *tufupdate.Config) {
-			c.Keys, c.RollTimeout = providers(t, repos), 2*time.Minute
+			c.Keys, c.Roots, c.RollTimeout = providers(t, repos), pinned(repos...), 2*time.Minute
 		})
 		defer run(t, u)()
 		time.Sleep(time.Hour)
@@ -607,7 +607,7 @@ func TestRoundsKeepTheRate(t *testing.T) {
 		})
 		renew := tufupdate.Renew{Apps: appsOf(repos), Rate: perSecond}
 		u := newUpdater(t, repos[0], nil, renewing(renew),
-			func(c *tufupdate.Config) { c.Store, c.Keys = flaky, providers(t, repos) })
+			func(c *tufupdate.Config) { c.Store, c.Keys, c.Roots = flaky, providers(t, repos), pinned(repos...) })
 		defer run(t, u)()
 		time.Sleep(4 * time.Minute)
 		last, err := u.Renewal()
@@ -689,7 +689,8 @@ func TestTheStoreTellsWhichAppsThereAre(t *testing.T) {
 		o.App = "globex/deep/app"
 		second := testrepo.New(t, store, o)
 		provider := providers(t, []*testrepo.Repo{first, second})
-		u := newUpdater(t, first, nil, renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Keys = provider })
+		u := newUpdater(t, first, nil, renewing(tufupdate.Renew{}), pinning(first, second),
+			func(c *tufupdate.Config) { c.Keys = provider })
 		defer run(t, u)()
 		time.Sleep(day)
 		noneExpired(t, first)
@@ -706,11 +707,12 @@ func TestRenewalThatMakesNoSenseIsRefused(t *testing.T) {
 		"rounds back in time":   {Every: -time.Second},
 		"less than no requests": {Rate: -1},
 	} {
-		_, err := tufupdate.New(tufupdate.Config{Store: repo.Store, Keys: repo.Provider(t), Renew: &renew})
+		_, err := tufupdate.New(tufupdate.Config{Store: repo.Store, Keys: repo.Provider(t), Roots: pinned(repo),
+			Renew: &renew})
 		assert.Error(t, err, name)
 	}
 	_, err := tufupdate.New(tufupdate.Config{Store: onlyStore{repo.Store}, Keys: repo.Provider(t),
-		Renew: &tufupdate.Renew{}})
+		Roots: pinned(repo), Renew: &tufupdate.Renew{}})
 	assert.ErrorContains(t, err, "Apps")
 }
 

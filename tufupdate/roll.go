@@ -3,6 +3,7 @@ package tufupdate
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/tufonline/tufonline/internal/custody"
@@ -46,10 +47,10 @@ func (u *Updater) loader(app string, settings Settings) release.Loader {
 
 // pinnedRoot returns the root that an app is trusted by, nil for the first one seen.
 func (u *Updater) pinnedRoot(ctx context.Context, app string) (*tufmeta.RootDocument, error) {
-	if u.config.Roots == nil {
+	data, err := u.config.Roots(ctx, app)
+	if errors.Is(err, errTrustFirst) {
 		return nil, nil
 	}
-	data, err := u.config.Roots(ctx, app)
 	if err != nil {
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}

@@ -24,17 +24,37 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// newUpdater returns an updater that trusts the repository's first root.
+// newUpdater returns an updater that pins the repository's first root.
 func newUpdater(t testing.TB, repo *testrepo.Repo, provider *testrepo.Provider,
 	change ...func(*tufupdate.Config)) *tufupdate.Updater {
 	t.Helper()
-	config := tufupdate.Config{Store: repo.Store, Keys: provider, Logger: discard}
+	config := tufupdate.Config{Store: repo.Store, Keys: provider, Roots: pinned(repo), Logger: discard}
 	for _, f := range change {
 		f(&config)
 	}
 	u, err := tufupdate.New(config)
 	require.NoError(t, err)
 	return u
+}
+
+// pinned pins the first root of each repository. Other apps have none.
+func pinned(repos ...*testrepo.Repo) func(context.Context, string) ([]byte, error) {
+	return func(_ context.Context, app string) ([]byte, error) {
+		for _, repo := range repos {
+			if repo.App == app {
+				return repo.Root, nil
+			}
+		}
+		return nil, tufupdate.ErrNotBootstrapped
+	}
+}
+
+// trustFirst has an updater trust the first root that it sees.
+func trustFirst(c *tufupdate.Config) { c.Roots = tufupdate.TrustFirstRoot }
+
+// pinning has an updater pin the first roots of several repositories.
+func pinning(repos ...*testrepo.Repo) func(*tufupdate.Config) {
+	return func(c *tufupdate.Config) { c.Roots = pinned(repos...) }
 }
 
 func roll(t testing.TB, u *tufupdate.Updater, repo *testrepo.Repo, roles ...string) tasks.Result {

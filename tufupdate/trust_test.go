@@ -3,7 +3,9 @@ package tufupdate_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -342,9 +344,7 @@ func TestANameThatLeavesItsFolderIsNoDelegation(t *testing.T) {
 }
 
 func pin(root []byte) func(*tufupdate.Config) {
-	return func(c *tufupdate.Config) {
-		c.Roots = func(context.Context, string) ([]byte, error) { return root, nil }
-	}
+	return func(c *tufupdate.Config) { c.Roots = tufupdate.PinnedRoot(root) }
 }
 
 func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
@@ -353,7 +353,58 @@ func TestAPinnedRootIsTheOnlyOneThatCounts(t *testing.T) {
 	provider := repo.Provider(t)
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin(stranger.Root)), repo, provider))
 	require.Error(t, refused(t, newUpdater(t, repo, provider, pin([]byte("{}"))), repo, provider))
-	roll(t, newUpdater(t, repo, provider, pin(repo.Root)), repo)
+	require.Error(t, refused(t, newUpdater(t, repo, provider, pin(nil)), repo, provider))
+	roll(t, newUpdater(t, repo, provider), repo)
+}
+
+func TestNoRootsIsAnErrorThatSaysWhatToPass(t *testing.T) {
+	_, err := tufupdate.New(tufupdate.Config{Store: storage.NewMemory(storage.MemoryOptions{}), Keys: keys.NewMemory()})
+	for _, name := range []string{"Config.Roots", "PinnedRoot", "TrustFirstRoot"} {
+		require.ErrorContains(t, err, name)
+	}
+}
+
+// An attacker who exchanges the repository afterwards gets nothing signed.
+func TestTrustFirstRootStaysWithTheRootSeenFirst(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	stranger := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	provider := repo.Provider(t)
+	var log bytes.Buffer
+	u := newUpdater(t, repo, provider, forgetful, trustFirst,
+		func(c *tufupdate.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	roll(t, u, repo)
+	roll(t, u, repo)
+	assert.Equal(t, 1, strings.Count(log.String(), "no root is pinned"), "%s", &log)
+	assert.Contains(t, log.String(), fmt.Sprintf("sha256=%x", sha256.Sum256(repo.Root)))
+
+	for name, data := range files(t, stranger) {
+		repo.Overwrite(t, name, []byte(data))
+	}
+	var verification *tufupdate.VerificationError
+	require.ErrorAs(t, refused(t, u, repo, provider), &verification)
+	assert.Equal(t, repo.File("root", 1), verification.Key)
+}
+
+func TestARootsFunctionMayPinSomeAppsAndTrustTheFirstRootOfOthers(t *testing.T) {
+	store := storage.NewMemory(storage.MemoryOptions{})
+	mine := testrepo.New(t, store, testrepo.Options{App: "acme/mine"})
+	theirs := testrepo.New(t, store, testrepo.Options{App: "acme/theirs"})
+	u := newUpdater(t, mine, nil, func(c *tufupdate.Config) {
+		c.Keys = providers(t, []*testrepo.Repo{mine, theirs})
+		c.Roots = func(ctx context.Context, app string) ([]byte, error) {
+			if app == mine.App {
+				return theirs.Root, nil // wrong
+			}
+			data, err := tufupdate.TrustFirstRoot(ctx, app)
+			return data, fmt.Errorf("%s: %w", app, err)
+		}
+	})
+	roll(t, u, theirs)
+	_, err := u.Roll(t.Context(), mine.App, nil)
+	var verification *tufupdate.VerificationError
+	require.ErrorAs(t, err, &verification)
+	_, err = u.Roll(t.Context(), "acme/none", nil)
+	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped)
 }
 
 func TestAKeyOfAnotherAppSignsNothing(t *testing.T) {
@@ -361,7 +412,7 @@ func TestAKeyOfAnotherAppSignsNothing(t *testing.T) {
 	mine := testrepo.New(t, store, testrepo.Options{App: "acme/mine"})
 	theirs := testrepo.New(t, store, testrepo.Options{App: "acme/theirs"})
 	provider := mine.Provider(t)
-	u := newUpdater(t, mine, provider)
+	u := newUpdater(t, mine, provider, pinning(mine, theirs))
 	_, err := u.Roll(t.Context(), theirs.App, nil)
 	require.ErrorIs(t, err, keys.ErrNoKey)
 	assert.Zero(t, provider.Signatures())

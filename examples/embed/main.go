@@ -37,7 +37,7 @@ func run(ctx context.Context, out io.Writer) error {
 	updater, err := tufupdate.New(tufupdate.Config{
 		Store:  store,
 		Keys:   provider,
-		Roots:  func(context.Context, string) ([]byte, error) { return root, nil }, // what signers and clients trust
+		Roots:  tufupdate.PinnedRoot(root), // clients trust the same root
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

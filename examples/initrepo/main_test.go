@@ -50,7 +50,9 @@ func TestANewRepositoryCanBeRolledAndIsTrustedByClients(t *testing.T) {
 
 			provider, err := keys.NewDir(dir + "/keys")
 			require.NoError(t, err)
-			updater, err := tufupdate.New(tufupdate.Config{Store: store, Keys: provider})
+			updater, err := tufupdate.New(tufupdate.Config{
+				Store: store, Keys: provider, Roots: tufupdate.PinnedRoot(root),
+			})
 			require.NoError(t, err)
 			result, err := updater.Roll(t.Context(), "acme/desktop", nil)
 			require.NoError(t, err)

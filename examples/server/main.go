@@ -128,7 +128,9 @@ func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logg
 	if !o.renew.off {
 		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
 	}
-	if o.roots != "" {
+	if o.trustFirstRoot {
+		config.Roots = tufupdate.TrustFirstRoot
+	} else {
 		roots, err := openRoots(o.roots, log)
 		if err != nil {
 			return nil, nil, err

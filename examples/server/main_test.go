@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tufonline/tufonline/internal/refserver"
+	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
@@ -43,9 +44,13 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 	}{
 		{"no flags", nil, environment, "-store is missing"},
 		{"no keys", []string{"-store", "mem://"}, environment, "-keys is missing"},
-		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x"}, nothing, secretEnv},
-		{"no worker for tasks in memory", []string{"-store", "mem://", "-keys", "x", "-work=false"}, environment,
-			"no server would work them"},
+		{"nothing to verify tokens with", []string{"-store", "mem://", "-keys", "x", "-roots", "x"}, nothing, secretEnv},
+		{"no root to trust, -roots", []string{"-store", "mem://", "-keys", "x"}, environment, "-roots"},
+		{"no root to trust, -trust-first-root", []string{"-store", "mem://", "-keys", "x"}, environment, "-trust-first-root"},
+		{"two ways to trust", []string{"-store", "mem://", "-keys", "x", "-roots", "x", "-trust-first-root"}, environment,
+			"cannot be combined"},
+		{"no worker for tasks in memory",
+			[]string{"-store", "mem://", "-keys", "x", "-roots", "x", "-work=false"}, environment, "no server would work them"},
 		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment,
 			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
@@ -54,6 +59,8 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"an argument", []string{"-demo", "x"}, environment, `unexpected argument "x"`},
 		{"keys of its own for the demo", []string{"-demo", "-keys", "x"}, nothing, "-keys cannot be combined with -demo"},
 		{"tokens of its own for the demo", []string{"-demo", "-jwks", "x"}, nothing, "-jwks cannot be combined with -demo"},
+		{"no other root for the demo", []string{"-demo", "-trust-first-root"}, nothing,
+			"-trust-first-root cannot be combined with -demo"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := run(t.Context(), tc.args, tc.getenv, io.Discard, io.Discard)
@@ -64,30 +71,28 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 
 func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 	keys := t.TempDir()
+	none := filepath.Join(keys, "x")
 	for _, tc := range []struct {
 		name string
-		args []string
+		args []string // beside those of a server that works
 		want string
 	}{
-		{"unknown store", []string{"-store", "nope://", "-keys", keys}, "nope"},
-		{"no folder of keys", []string{"-store", "mem://", "-keys", filepath.Join(keys, "x")}, "keys"},
-		{"no folder of roots", []string{"-store", "mem://", "-keys", keys, "-roots", filepath.Join(keys, "x")},
-			"trusted roots"},
-		{"no key set", []string{"-store", "mem://", "-keys", keys, "-jwks", filepath.Join(keys, "x")}, "JWKS"},
-		{"algorithm none", []string{"-store", "mem://", "-keys", keys, "-jwt-alg", "none"}, `"none"`},
-		{"unknown task store", []string{"-store", "mem://", "-keys", keys, "-tasks", "redis://x"},
+		{"unknown store", []string{"-store", "nope://"}, "nope"},
+		{"no folder of keys", []string{"-keys", none}, "keys"},
+		{"no folder of roots", []string{"-trust-first-root=false", "-roots", none}, "trusted roots"},
+		{"no key set", []string{"-jwks", none}, "JWKS"},
+		{"algorithm none", []string{"-jwt-alg", "none"}, `"none"`},
+		{"unknown task store", []string{"-tasks", "redis://x"},
 			`task store: unknown scheme "redis": not one of sqlite, postgres, postgresql, mem`},
-		{"no folder for tasks", []string{"-store", "mem://", "-keys", keys, "-tasks", "sqlite:///no/such/folder/x.db"},
-			"no/such/folder"},
-		{"no database", []string{"-store", "mem://", "-keys", keys, "-tasks", "postgres://u:hush@127.0.0.1:1/x"},
-			"task store postgres"},
-		{"no Redis URL", []string{"-store", "mem://", "-keys", keys, "-faynosync", "http://u:hush@x"},
-			"not a URL of a Redis"},
-		{"renewal back in time", []string{"-store", "mem://", "-keys", keys, "-renew-every", "-1s"}, "Every"},
-		{"no such address", []string{"-store", "mem://", "-keys", keys, "-listen", "127.0.0.1:no"}, "listen"},
+		{"no folder for tasks", []string{"-tasks", "sqlite:///no/such/folder/x.db"}, "no/such/folder"},
+		{"no database", []string{"-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "task store postgres"},
+		{"no Redis URL", []string{"-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
+		{"renewal back in time", []string{"-renew-every", "-1s"}, "Every"},
+		{"no such address", []string{"-listen", "127.0.0.1:no"}, "listen"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := run(t.Context(), tc.args, environment, io.Discard, io.Discard)
+			args := append([]string{"-store", "mem://", "-keys", keys, "-trust-first-root"}, tc.args...)
+			err := run(t.Context(), args, environment, io.Discard, io.Discard)
 			require.ErrorContains(t, err, tc.want)
 			assert.NotContains(t, err.Error(), "hush")
 		})
@@ -154,7 +159,7 @@ func call(t *testing.T, owner string, secret []byte, method, url string) (status
 }
 
 func TestItServesUntilItIsToldToStop(t *testing.T) {
-	url, stop := start(t, "-store", "mem://", "-keys", t.TempDir(), "-serve")
+	url, stop := start(t, "-store", "mem://", "-keys", t.TempDir(), "-trust-first-root", "-serve")
 	status, _ := call(t, "acme", []byte(testSecret), http.MethodGet, url+"/readyz")
 	assert.Equal(t, http.StatusOK, status)
 	status, body := call(t, "acme", []byte(testSecret), http.MethodPost,
@@ -267,6 +272,22 @@ func TestDemoKeepsItsSecret(t *testing.T) {
 	info, err := os.Stat(demoSecret)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestDemoPinsTheRootThatItMade(t *testing.T) {
+	t.Chdir(t.TempDir())
+	o := options{store: "mem://"}
+	require.NoError(t, useDemo(&o))
+	store := storage.NewMemory(storage.MemoryOptions{})
+	require.NoError(t, setupDemo(t.Context(), store))
+	made, err := store.Get(t.Context(), demoApp+"/1.root.json")
+	require.NoError(t, err)
+	roots, err := openRoots(o.roots, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	pinned, err := roots.root(t.Context(), demoApp)
+	require.NoError(t, err)
+	assert.Equal(t, made.Data, pinned)
+	assert.False(t, o.trustFirstRoot)
 }
 
 func TestDemoStoreCanBeAnother(t *testing.T) {

@@ -21,11 +21,14 @@ type options struct {
 	store  string
 	keys   string
 	roots  string
-	serve  bool
-	demo   bool
-	tasks  string
-	work   bool
-	renew  renewOptions
+	// trustFirstRoot is given in the place of roots.
+	trustFirstRoot bool
+
+	serve bool
+	demo  bool
+	tasks string
+	work  bool
+	renew renewOptions
 
 	rollTimeout time.Duration
 
@@ -52,8 +55,10 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.store, "store", "", "`URL` of the store, such as file:///srv/tuf or s3://bucket?prefix=tuf_metadata/")
 	fs.StringVar(&o.keys, "keys", "", "`folder` of the online private keys")
 	fs.StringVar(&o.roots, "roots", "",
-		"`folder` of the roots to trust, <owner>/<app>.json for each app; "+
-			"without it the first root that is read of an app is trusted")
+		"`folder` of the roots to trust, <owner>/<app>.json for each app; no other app is served")
+	fs.BoolVar(&o.trustFirstRoot, "trust-first-root", false,
+		"instead of -roots: trust the first root that is read of an app until the server ends, although "+
+			"an attacker who can write to the store may have put it there")
 	fs.BoolVar(&o.serve, "serve", false, "serve the store's files to TUF clients, under /tuf_metadata/")
 	fs.BoolVar(&o.demo, "demo", false,
 		"create a repository in the folder "+demoDir+" unless it exists, and serve it; needs no other flag")
@@ -102,6 +107,10 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		return options{}, errors.New("-store is missing")
 	case o.keys == "":
 		return options{}, errors.New("-keys is missing")
+	case o.roots == "" && !o.trustFirstRoot:
+		return options{}, errors.New("no root to trust: pin the root of each app with -roots, or choose -trust-first-root")
+	case o.roots != "" && o.trustFirstRoot:
+		return options{}, errors.New("-roots and -trust-first-root cannot be combined")
 	}
 	if o.token.JWKS == "" {
 		o.token.Secret = []byte(getenv(secretEnv))
