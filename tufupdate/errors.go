@@ -34,6 +34,8 @@ var (
 	ErrNoKey = keys.ErrNoKey
 	// ErrConflict: other writers won every time; the work can be tried again.
 	ErrConflict = release.ErrConflict
+	// ErrRunning: the updater's Run has been called already, and an Updater runs once.
+	ErrRunning = errors.New("updater is running")
 	// ErrStopped: the updater's Run has ended or is ending, so nothing more is accepted.
 	ErrStopped = errors.New("updater is stopping")
 	// ErrRenewalLate: the renewal has not come round to look at all apps for too long.

@@ -36,6 +36,47 @@ func run(t *testing.T, u *tufupdate.Updater) (stop func()) {
 	}
 }
 
+func TestAnUpdaterRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		u := newUpdater(t, repo, repo.Provider(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		for range cap(ended) {
+			go func() { ended <- u.Run(ctx) }()
+		}
+		require.ErrorIs(t, <-ended, tufupdate.ErrRunning, "one of two at once is refused")
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrRunning)
+		cancel()
+		require.NoError(t, <-ended, "the other is not disturbed")
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
+	})
+}
+
+func TestAnUpdaterWhoseTaskStoreStoppedAcceptsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		broken := errors.New("out of reach")
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+			c.Tasks = stoppingTasks{tasks.NewMemory(tasks.MemoryOptions{}), broken}
+		})
+		require.ErrorIs(t, u.Run(t.Context()), broken)
+		_, err := u.ForceOnline(t.Context(), repo.App, nil)
+		require.ErrorIs(t, err, tufupdate.ErrStopped)
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
+	})
+}
+
+// stoppingTasks is a task store that stops by itself.
+type stoppingTasks struct {
+	tasks.Store
+	err error
+}
+
+func (s stoppingTasks) Run(context.Context, func(context.Context, tasks.Task) (tasks.Result, error)) error {
+	return s.err
+}
+
 func TestATaskSaysWhatBecameOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})

@@ -24,8 +24,9 @@ type Updater struct {
 	log      *slog.Logger
 	memory   *repofiles.Memory
 	combiner *combiner
-	renewer  *renewer // nil: nothing is renewed unasked
-	stopping atomic.Bool
+	renewer  *renewer    // nil: nothing is renewed unasked
+	ran      atomic.Bool // Run has been called
+	stopping atomic.Bool // Run is ending or has ended
 }
 
 // New returns an Updater. It starts nothing and reads nothing; tasks are worked while [Updater.Run]
@@ -115,11 +116,21 @@ func (u *Updater) Wait(ctx context.Context, id string) (tasks.Task, error) {
 	}
 }
 
-// Run works tasks, and makes the rounds of Config.Renew, until ctx ends; then ForceOnline accepts
-// no more, what was begun is finished, and Run returns. Work that fails is tried again, where the
-// task store does that, unless it would fail in the same way: for want of a key, or because of what
-// was tampered with. Run is called once.
+// Run works accepted tasks and, with Config.Renew, renews roles, until ctx ends. Then ForceOnline
+// accepts no more, work that was begun is finished, and Run returns.
+//
+// The task store tries failed work again, where it does that at all, unless another attempt would
+// fail in the same way. Missing keys and failed verification are such permanent errors.
+//
+// An Updater runs once. While it runs, a second call returns ErrRunning; afterwards, ErrStopped.
 func (u *Updater) Run(ctx context.Context) error {
+	if !u.ran.CompareAndSwap(false, true) {
+		if u.stopping.Load() {
+			return ErrStopped
+		}
+		return ErrRunning
+	}
+	defer u.stopping.Store(true) // also if the task store stopped by itself
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { u.stopping.Store(true) })
 	defer stop()
