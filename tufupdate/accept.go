@@ -80,7 +80,7 @@ func exit(app string, err error) error {
 		return fmt.Errorf("app %s: %w", app, err)
 	}
 	verification := &VerificationError{
-		App: app, Role: problem.Role, Version: problem.Version, Key: problem.File, Err: problem.Err,
+		App: app, Role: problem.Role, Version: problem.Version, File: problem.File, Err: problem.Err,
 	}
 	if before, _ := strings.CutSuffix(err.Error(), problem.Error()); before != "" {
 		return fmt.Errorf("%s%w", before, verification)

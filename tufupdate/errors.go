@@ -48,15 +48,15 @@ type VerificationError struct {
 	App     string
 	Role    string
 	Version int64  // 0 if it could not be read
-	Key     string // the file's key in the store
+	File    string // its name in the store
 	Err     error  // what is wrong with it
 }
 
 func (e *VerificationError) Error() string {
 	if e.Version == 0 {
-		return fmt.Sprintf("app %s: role %s (%s) does not verify: %v", e.App, e.Role, e.Key, e.Err)
+		return fmt.Sprintf("app %s: role %s (%s) does not verify: %v", e.App, e.Role, e.File, e.Err)
 	}
-	return fmt.Sprintf("app %s: role %s version %d (%s) does not verify: %v", e.App, e.Role, e.Version, e.Key, e.Err)
+	return fmt.Sprintf("app %s: role %s version %d (%s) does not verify: %v", e.App, e.Role, e.Version, e.File, e.Err)
 }
 
 func (e *VerificationError) Unwrap() error { return e.Err }

@@ -117,7 +117,7 @@ func blames(t *testing.T, file string, err error, name string) {
 	t.Helper()
 	var verification *tufupdate.VerificationError
 	if assert.ErrorAs(t, err, &verification, name) {
-		assert.Equal(t, file, verification.Key, "%s: %v", name, err)
+		assert.Equal(t, file, verification.File, "%s: %v", name, err)
 		assert.Contains(t, err.Error(), file, name)
 	}
 }

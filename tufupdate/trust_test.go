@@ -133,7 +133,7 @@ func TestTamperedRepositoriesAreRefused(t *testing.T) {
 			require.ErrorAs(t, err, &verification)
 			assert.Equal(t, test.role, verification.Role)
 			assert.Equal(t, repo.App, verification.App)
-			assert.True(t, strings.HasPrefix(verification.Key, repo.App+"/"), verification.Key)
+			assert.True(t, strings.HasPrefix(verification.File, repo.App+"/"), verification.File)
 
 			// Who remembers what was there goes on from that, and need not even notice.
 			before := files(t, repo)
@@ -382,7 +382,7 @@ func TestTrustFirstRootStaysWithTheRootSeenFirst(t *testing.T) {
 	}
 	var verification *tufupdate.VerificationError
 	require.ErrorAs(t, refused(t, u, repo, provider), &verification)
-	assert.Equal(t, repo.File("root", 1), verification.Key)
+	assert.Equal(t, repo.File("root", 1), verification.File)
 }
 
 func TestARootsFunctionMayPinSomeAppsAndTrustTheFirstRootOfOthers(t *testing.T) {

@@ -221,7 +221,7 @@ func TestTwoContentTypesAreRefused(t *testing.T) {
 
 func TestErrorOfTheUpdaterHasItsAnswer(t *testing.T) {
 	unverified := &tufupdate.VerificationError{
-		App: "acme/desktop", Role: "snapshot", Version: 3, Key: "acme/desktop/3.snapshot.json",
+		App: "acme/desktop", Role: "snapshot", Version: 3, File: "acme/desktop/3.snapshot.json",
 		Err: errors.New("no valid signature"),
 	}
 	wrap := func(err error) error { return fmt.Errorf("app acme/desktop: %w", err) }
