@@ -7,8 +7,8 @@
 //
 //   - [github.com/tufonline/tufonline/storage]: where the files lie. In memory, a directory,
 //     Amazon S3, any gocloud bucket.
-//   - [github.com/tufonline/tufonline/keys]: who signs. In memory, a folder of key files, any KMS
-//     through sigstore's Signer.
+//   - [github.com/tufonline/tufonline/keys]: who signs. In memory, a folder of key files, any
+//     crypto.Signer, sigstore's signers.
 //   - [github.com/tufonline/tufonline/tasks]: accepted work and what became of it. In memory,
 //     SQLite, Postgres.
 //

@@ -90,9 +90,8 @@ func (in *installation) set(t *testing.T, key, value string) {
 
 func (in *installation) updater(t *testing.T) *tufupdate.Updater {
 	t.Helper()
-	provider, err := keys.NewDir(in.keys)
+	provider, err := keys.NewDir(in.keys, keys.DirOptions{Flat: true})
 	require.NoError(t, err)
-	provider.Flat = true
 	u, err := tufupdate.New(tufupdate.Config{
 		Store: open(t, in.store), Keys: provider, Settings: faynosync.Settings(in.redis),
 		Logger: slog.New(slog.DiscardHandler),

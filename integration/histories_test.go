@@ -369,7 +369,7 @@ func (w *watch) workAndBeKilled(t *testing.T, j job, random *rand.Rand, longest 
 // rollAll rolls everything once more, in this process.
 func (w *watch) rollAll(t *testing.T, j job, repos []*testrepo.Repo) {
 	t.Helper()
-	provider, err := keys.NewDir(j.Keys)
+	provider, err := keys.NewDir(j.Keys, keys.DirOptions{})
 	require.NoError(t, err)
 	u, err := tufupdate.New(tufupdate.Config{Store: w.store, Keys: provider, Roots: j.root,
 		Logger: slog.New(slog.DiscardHandler)})

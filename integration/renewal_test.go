@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -27,7 +26,7 @@ import (
 // appKeys asks the provider of the app.
 type appKeys map[string]keys.Provider
 
-func (a appKeys) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (a appKeys) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	return a[req.App].Signer(ctx, req)
 }
 

@@ -75,7 +75,7 @@ func work(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	provider, err := keys.NewDir(j.Keys)
+	provider, err := keys.NewDir(j.Keys, keys.DirOptions{})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
-
-	"github.com/sigstore/sigstore/pkg/signature"
 )
 
 const (
@@ -27,31 +25,41 @@ const (
 // is read for each request, so that keys can be added, replaced and removed while the program runs,
 // and is at most 64 KiB.
 //
-// A file that is missing is ErrNoKey, and so is one that has to be, since the app or the key ID is
-// no path of plain segments. All else is another error, lest a role pass for offline because its
-// key cannot be read: a folder that has gone missing, a symbolic link at any place below it, what
-// is not a regular file, one that others may read, one that holds something else. Errors name the
-// file, never what is in it.
+// A missing file is ErrNoKey. So is an app or a key ID that cannot name a file, since it is no path
+// of plain segments. Everything else is another error, so that no role passes for offline because
+// its key cannot be read:
+//
+//   - a folder that has gone missing;
+//   - a symbolic link at any place below the folder;
+//   - anything that is not a regular file;
+//   - a file that others may read;
+//   - a file that holds something else.
+//
+// Errors name the file, never its content.
 //
 // Its methods may be called from many goroutines at once.
 type Dir struct {
+	path    string
+	options DirOptions
+}
+
+// DirOptions say how a Dir differs from the default.
+type DirOptions struct {
 	// Shared allows key files on which group or others have any permission. On systems whose files
-	// have no such permissions, no file is read without it. To be set before first use.
+	// have no such permissions, no file is read without it.
 	Shared bool
 
-	// Flat has the files of all apps lie side by side, as <key ID>. Then whoever may declare the
-	// keys of one app's roles may declare another's, and have what they like signed with it: it is
-	// only for apps that all have the same owner. To be set before first use.
+	// Flat has the files of all apps lie side by side, as <key ID>. It is only for apps that all
+	// have the same owner: an owner who may declare the keys of one app's roles may declare another
+	// app's, and have documents signed with them.
 	Flat bool
-
-	path string
 }
 
 var _ Provider = (*Dir)(nil)
 
 // NewDir returns a Dir of the folder at path. The error says that there is no such folder, or that
 // it cannot be opened.
-func NewDir(path string) (*Dir, error) {
+func NewDir(path string, options DirOptions) (*Dir, error) {
 	path, err := filepath.Abs(path) // the working directory may change
 	if err != nil {
 		return nil, fmt.Errorf("folder of keys: %w", err)
@@ -62,11 +70,11 @@ func NewDir(path string) (*Dir, error) {
 	}
 	// It is opened anew for each request: while it is held, a folder that was put in its place
 	// would not be seen.
-	return &Dir{path: path}, root.Close()
+	return &Dir{path: path, options: options}, root.Close()
 }
 
-// Signer implements Provider. The signer signs as the scheme of req.Key asks.
-func (d *Dir) Signer(ctx context.Context, req Request) (signature.Signer, error) {
+// Signer implements Provider. The signer signs as req.Scheme asks.
+func (d *Dir) Signer(ctx context.Context, req Request) (Signer, error) {
 	s, err := d.signer(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("app %q: key %q: %w", req.App, req.KeyID, err)
@@ -74,21 +82,21 @@ func (d *Dir) Signer(ctx context.Context, req Request) (signature.Signer, error)
 	return s, nil
 }
 
-func (d *Dir) signer(ctx context.Context, req Request) (signature.Signer, error) {
+func (d *Dir) signer(ctx context.Context, req Request) (Signer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if req.Key == nil {
-		return nil, errors.New("the request has no key object")
+	if req.Scheme == "" {
+		return nil, errors.New("the request has no scheme")
 	}
 	if strings.Contains(req.KeyID, "/") || !plain(req.KeyID) || !plain(req.App) {
 		return nil, fmt.Errorf("%w: it cannot have a file", ErrNoKey)
 	}
 	name := path.Join(req.App, req.KeyID)
-	if d.Flat {
+	if d.options.Flat {
 		name = req.KeyID
 	}
-	s, err := d.load(name, req.Key.Scheme)
+	s, err := d.load(name, req.Scheme)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(d.path, filepath.FromSlash(name)), err)
 	}
@@ -96,7 +104,7 @@ func (d *Dir) signer(ctx context.Context, req Request) (signature.Signer, error)
 }
 
 // load makes a signer of the file at a plain path.
-func (d *Dir) load(name, scheme string) (signature.Signer, error) {
+func (d *Dir) load(name, scheme string) (Signer, error) {
 	data, err := d.read(name)
 	for n := 1; errors.Is(err, errChanged) && n < maxReads; n++ {
 		data, err = d.read(name)

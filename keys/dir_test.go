@@ -40,7 +40,7 @@ func writeFile(t testing.TB, file string, data []byte) string {
 
 func newDir(t testing.TB, path string) *keys.Dir {
 	t.Helper()
-	d, err := keys.NewDir(path)
+	d, err := keys.NewDir(path, keys.DirOptions{})
 	require.NoError(t, err)
 	return d
 }
@@ -90,8 +90,10 @@ func TestAFlatFolderHoldsTheKeysOfAllApps(t *testing.T) {
 	k := newKey(t, "acme/desktop")
 	data, err := os.ReadFile(write(t, dir, k))
 	require.NoError(t, err)
-	d := newDir(t, dir)
-	d.Flat = true
+	_, err = newDir(t, dir).Signer(t.Context(), k.Request())
+	require.NoError(t, err)
+	d, err := keys.NewDir(dir, keys.DirOptions{Flat: true})
+	require.NoError(t, err)
 	req := k.Request()
 	_, err = d.Signer(t.Context(), req)
 	require.ErrorIs(t, err, keys.ErrNoKey, "it is in the folder of its app")
@@ -134,14 +136,15 @@ func TestAFileThatCannotBeUsedIsRefused(t *testing.T) {
 		dir := t.TempDir()
 		file := write(t, dir, k)
 		other := k
-		other.Declared = keystest.Kinds()[1].New(t, k.App).Declared
+		other.Scheme = "ecdsa-sha2-nistp256"
 		refused(t, newDir(t, dir), other, file, "scheme ecdsa-sha2-nistp256 does not go with a key of type ed25519.PublicKey")
 	})
-	t.Run("no key object in the request", func(t *testing.T) {
+	t.Run("no scheme in the request", func(t *testing.T) {
 		req := k.Request()
-		req.Key = nil
+		req.Scheme = ""
 		_, err := newDir(t, t.TempDir()).Signer(t.Context(), req)
-		require.ErrorContains(t, err, "no key object")
+		require.ErrorContains(t, err, "no scheme")
+		require.NotErrorIs(t, err, keys.ErrNoKey)
 	})
 }
 
@@ -152,9 +155,9 @@ func TestAFileThatOthersMayUseIsRefusedUnlessAllowed(t *testing.T) {
 	for _, mode := range []fs.FileMode{0o644, 0o640, 0o604, 0o660, 0o620, 0o610, 0o601, 0o777} {
 		require.NoError(t, os.Chmod(file, mode))
 		refused(t, newDir(t, dir), k, file, fmt.Sprintf("mode is %04o", mode))
-		d := newDir(t, dir)
-		d.Shared = true
-		_, err := d.Signer(t.Context(), k.Request())
+		d, err := keys.NewDir(dir, keys.DirOptions{Shared: true})
+		require.NoError(t, err)
+		_, err = d.Signer(t.Context(), k.Request())
 		require.NoError(t, err, "mode %o", mode)
 	}
 	for _, mode := range []fs.FileMode{0o600, 0o400, 0o700} {
@@ -244,9 +247,9 @@ func TestWhatIsNoFileIsRefused(t *testing.T) {
 func TestAMissingFolderIsNotAMissingKey(t *testing.T) {
 	k := newKey(t, "acme")
 	dir := filepath.Join(t.TempDir(), "keys")
-	_, err := keys.NewDir(dir)
+	_, err := keys.NewDir(dir, keys.DirOptions{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
-	_, err = keys.NewDir(writeFile(t, filepath.Join(t.TempDir(), "file"), nil))
+	_, err = keys.NewDir(writeFile(t, filepath.Join(t.TempDir(), "file"), nil), keys.DirOptions{})
 	require.Error(t, err)
 
 	file := write(t, dir, k)
@@ -284,8 +287,8 @@ func TestANameThatCannotBeAFileHasNoKey(t *testing.T) {
 	k := newKey(t, "acme")
 	d := newDir(t, t.TempDir())
 	for _, name := range []string{"..", "a//b", `a\b`, "a\x00", strings.Repeat("a", 256)} {
-		for _, req := range []keys.Request{{App: name, KeyID: k.ID, Key: k.Declared},
-			{App: "acme", KeyID: name, Key: k.Declared}} {
+		for _, req := range []keys.Request{{App: name, KeyID: k.ID, Scheme: k.Scheme},
+			{App: "acme", KeyID: name, Scheme: k.Scheme}} {
 			_, err := d.Signer(t.Context(), req)
 			require.ErrorIs(t, err, keys.ErrNoKey)
 		}
@@ -303,7 +306,7 @@ func TestKeysAreAddedReplacedAndRemovedWhileTheProgramRuns(t *testing.T) {
 		write(t, dir, k)
 		s, err := d.Signer(t.Context(), k.Request())
 		require.NoError(t, err)
-		public, err := s.PublicKey()
+		public, err := s.Public(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, k.Private.Public(), public)
 	}

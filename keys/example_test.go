@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"github.com/tufonline/tufonline/keys"
 )
 
@@ -30,13 +28,13 @@ func ExampleDir() {
 		log.Fatal(err)
 	}
 
-	provider, err := keys.NewDir(dir)
+	provider, err := keys.NewDir(dir, keys.DirOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	for _, app := range []string{"acme/desktop", "acme/mobile"} {
 		_, err = provider.Signer(context.Background(), keys.Request{
-			App: app, Role: metadata.TIMESTAMP, KeyID: "5a5a", Key: &metadata.Key{Scheme: metadata.KeySchemeEd25519},
+			App: app, Role: "timestamp", KeyID: "5a5a", KeyType: "ed25519", Scheme: "ed25519",
 		})
 		fmt.Println(app, err == nil)
 	}

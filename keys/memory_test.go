@@ -26,9 +26,9 @@ func TestAddingAKeyAgainReplacesIt(t *testing.T) {
 	m := keys.NewMemory()
 	m.Add("acme", "online", first.Signer(t))
 	m.Add("acme", "online", second.Signer(t))
-	s, err := m.Signer(t.Context(), keys.Request{App: "acme", KeyID: "online", Key: second.Declared})
+	s, err := m.Signer(t.Context(), keys.Request{App: "acme", KeyID: "online"})
 	require.NoError(t, err)
-	public, err := s.PublicKey()
+	public, err := s.Public(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, second.Private.Public(), public)
 }

@@ -57,7 +57,7 @@ func (d *Dir) readFile(f *os.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&sharedAccess != 0 && !d.Shared {
+	if mode := info.Mode().Perm(); mode&sharedAccess != 0 && !d.options.Shared {
 		return nil, fmt.Errorf("others than its owner have access to it: its mode is %04o, and should be 0600 or 0400", mode)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/require"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // Whatever a file holds, it is one of the errors that quote nothing, or a key that can be written
@@ -44,12 +43,12 @@ func FuzzParsePrivate(f *testing.F) {
 func schemesOf(private crypto.Signer) []string {
 	switch public := private.Public().(type) {
 	case ed25519.PublicKey:
-		return []string{metadata.KeySchemeEd25519}
+		return []string{schemeEd25519}
 	case *ecdsa.PublicKey:
-		return []string{metadata.KeySchemeECDSA_SHA2_P256, metadata.KeySchemeECDSA_SHA2_P384}
+		return []string{schemeECDSAP256, schemeECDSAP384}
 	case *rsa.PublicKey:
 		if public.N.BitLen() >= minRSABits {
-			return []string{metadata.KeySchemeRSASSA_PSS_SHA256}
+			return []string{schemeRSAPSS}
 		}
 	}
 	return nil
@@ -61,13 +60,13 @@ func requireSigns(t *testing.T, private crypto.Signer, scheme string) {
 	t.Helper()
 	signer, err := NewSigner(private, scheme)
 	require.NoError(t, err)
-	public, err := signer.PublicKey()
+	public, err := signer.Public(t.Context())
 	require.NoError(t, err)
 	message := []byte("timestamp")
-	sig, err := signer.SignMessage(bytes.NewReader(message))
+	sig, err := signer.Sign(t.Context(), message)
 	require.NoError(t, err)
 	hash := crypto.SHA256
-	if scheme == metadata.KeySchemeECDSA_SHA2_P384 {
+	if scheme == schemeECDSAP384 {
 		hash = crypto.SHA384
 	}
 	var verifier signature.Verifier

@@ -1,7 +1,7 @@
 package keys
 
 import (
-	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -11,10 +11,15 @@ import (
 	_ "crypto/sha512"
 	"errors"
 	"fmt"
-	"io"
+)
 
-	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
+// The schemes by which clients verify (specification 4.2.2). The specification leaves out P-384,
+// which clients verify all the same.
+const (
+	schemeEd25519   = "ed25519"
+	schemeECDSAP256 = "ecdsa-sha2-nistp256"
+	schemeECDSAP384 = "ecdsa-sha2-nistp384"
+	schemeRSAPSS    = "rsassa-pss-sha256"
 )
 
 const minRSABits = 2048 // specification 4.2.2
@@ -28,9 +33,10 @@ const minRSABits = 2048 // specification 4.2.2
 //   - rsassa-pss-sha256, with an RSA key of 2048 bits or more: the salt has 32 bytes.
 //
 // private is an ed25519.PrivateKey, an *ecdsa.PrivateKey, an *rsa.PrivateKey, or something that
-// signs like one of them, such as a hardware token's key. The error says what is wrong with the
-// scheme or the key. The signer may be used from many goroutines at once if private may.
-func NewSigner(private crypto.Signer, scheme string) (signature.Signer, error) {
+// signs like one of them, such as the key of a hardware token or a KMS. The error says what is
+// wrong with the scheme or the key. The signer may be used from many goroutines at once if private
+// may. It does not heed contexts, since a crypto.Signer takes none.
+func NewSigner(private crypto.Signer, scheme string) (Signer, error) {
 	if private == nil {
 		return nil, errors.New("no private key")
 	}
@@ -41,16 +47,16 @@ func NewSigner(private crypto.Signer, scheme string) (signature.Signer, error) {
 	s := &signer{private: private}
 	var fits bool
 	switch scheme {
-	case metadata.KeySchemeEd25519:
+	case schemeEd25519:
 		_, fits = public.(ed25519.PublicKey)
 		s.opts = crypto.Hash(0)
-	case metadata.KeySchemeECDSA_SHA2_P256:
+	case schemeECDSAP256:
 		_, fits = public.(*ecdsa.PublicKey)
 		s.opts = crypto.SHA256
-	case metadata.KeySchemeECDSA_SHA2_P384:
+	case schemeECDSAP384:
 		_, fits = public.(*ecdsa.PublicKey)
 		s.opts = crypto.SHA384
-	case metadata.KeySchemeRSASSA_PSS_SHA256:
+	case schemeRSAPSS:
 		var key *rsa.PublicKey
 		if key, fits = public.(*rsa.PublicKey); fits && key.N.BitLen() < minRSABits {
 			return nil, fmt.Errorf("RSA key of %d bits, fewer than %d", key.N.BitLen(), minRSABits)
@@ -65,27 +71,20 @@ func NewSigner(private crypto.Signer, scheme string) (signature.Signer, error) {
 	return s, nil
 }
 
-// A signer is used instead of sigstore's own, of which the one for RSA-PSS writes to shared memory
-// whenever it signs.
 type signer struct {
 	private crypto.Signer
 	opts    crypto.SignerOpts // never changed
 }
 
-// PublicKey implements signature.Signer.
-func (s *signer) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) {
-	return s.private.Public(), nil
-}
+// Public implements Signer.
+func (s *signer) Public(context.Context) (crypto.PublicKey, error) { return s.private.Public(), nil }
 
-// SignMessage implements signature.Signer.
-func (s *signer) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
-	if whole, ok := message.(*bytes.Buffer); ok && s.opts.HashFunc() == 0 { // what is signed may be large
-		return s.private.Sign(rand.Reader, whole.Bytes(), s.opts)
+// Sign implements Signer.
+func (s *signer) Sign(_ context.Context, message []byte) ([]byte, error) {
+	if hash := s.opts.HashFunc(); hash != 0 { // Ed25519 hashes by itself
+		h := hash.New()
+		h.Write(message)
+		message = h.Sum(nil)
 	}
-	hash := s.opts.HashFunc()
-	digest, _, err := signature.ComputeDigestForSigning(message, hash, []crypto.Hash{hash}, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return s.private.Sign(rand.Reader, digest, s.opts)
+	return s.private.Sign(rand.Reader, message, s.opts)
 }

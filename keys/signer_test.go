@@ -7,11 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"strings"
+	"io"
 	"testing"
 
-	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -57,21 +55,26 @@ func TestAKeyAndASchemeThatDoNotGoTogetherAreRefused(t *testing.T) {
 	}
 }
 
-func TestASignerTakesADigestOfItsOwnHashOnly(t *testing.T) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	s, err := keys.NewSigner(private, "ecdsa-sha2-nistp256")
-	require.NoError(t, err)
-	digest := sha256.Sum256([]byte("timestamp"))
+// A token is a crypto.Signer that remembers what it was given to sign.
+type token struct {
+	crypto.Signer
+	signed []byte
+}
 
-	sig, err := s.SignMessage(nil, options.WithDigest(digest[:]))
-	require.NoError(t, err)
-	assert.True(t, ecdsa.VerifyASN1(&private.PublicKey, digest[:], sig))
+func (k *token) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	k.signed = digest
+	return k.Signer.Sign(rand, digest, opts)
+}
 
-	_, err = s.SignMessage(nil, options.WithDigest(digest[:31]))
-	require.Error(t, err)
-	_, err = s.SignMessage(strings.NewReader("timestamp"), options.WithCryptoSignerOpts(crypto.SHA512))
-	require.Error(t, err)
-	_, err = s.SignMessage(nil)
-	require.Error(t, err)
+// What is signed may have many megabytes.
+func TestAnEd25519KeySignsTheMessageInPlace(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	k := &token{Signer: private}
+	s, err := keys.NewSigner(k, "ed25519")
+	require.NoError(t, err)
+	message := []byte("timestamp")
+	_, err = s.Sign(t.Context(), message)
+	require.NoError(t, err)
+	assert.Same(t, &message[0], &k.signed[0])
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -183,7 +182,7 @@ type recording struct {
 	asked map[string]int
 }
 
-func (r recording) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (r recording) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	r.asked[req.Role]++ // under the keyring's lock
 	return r.Provider.Signer(ctx, req)
 }
@@ -214,4 +213,4 @@ func (panicking) Get(context.Context, string) (storage.Object, error) { panic("o
 
 type panickingKeys struct{}
 
-func (panickingKeys) Signer(context.Context, keys.Request) (signature.Signer, error) { panic("oh no") }
+func (panickingKeys) Signer(context.Context, keys.Request) (keys.Signer, error) { panic("oh no") }

@@ -7,8 +7,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/signature"
-
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 )
@@ -82,6 +80,6 @@ type guardedKeys struct {
 func (p guardedKeys) Unwrap() keys.Provider { return p.Provider }
 
 // Signer returns a signer. What the signer does is guarded where it signs.
-func (p guardedKeys) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
-	return guarded(p.log, func() (signature.Signer, error) { return p.Provider.Signer(ctx, req) })
+func (p guardedKeys) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
+	return guarded(p.log, func() (keys.Signer, error) { return p.Provider.Signer(ctx, req) })
 }

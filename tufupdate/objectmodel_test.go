@@ -28,7 +28,7 @@ type objectModel struct {
 func newObjectModel(t testing.TB, store storage.Store, repo *testrepo.Repo) *objectModel {
 	o := &objectModel{store: store, app: repo.App, signers: map[string]signature.Signer{}}
 	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
-		o.signers[role] = repo.Keys[role][0].Signer(t)
+		o.signers[role] = repo.Keys[role][0].Sigstore(t)
 	}
 	return o
 }

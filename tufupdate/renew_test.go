@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -168,7 +167,7 @@ func providers(t *testing.T, repos []*testrepo.Repo) keys.Provider {
 
 type perApp map[string]keys.Provider
 
-func (p perApp) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (p perApp) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	return p[req.App].Signer(ctx, req)
 }
 
@@ -283,9 +282,9 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 		"its key is denied": {change: failing("team", keystest.Signer,
 			keystest.Fault{Err: errors.New("access denied")})},
 		"its key is asked for in vain": {change: failing("team", keystest.Signer, keystest.Fault{Hang: true})},
-		"its public key cannot be read": {change: failing("team", keystest.PublicKey,
+		"its public key cannot be read": {change: failing("team", keystest.Public,
 			keystest.Fault{Err: errors.New("access denied")})},
-		"its public key is asked for in vain": {change: failing("team", keystest.PublicKey, keystest.Fault{Hang: true})},
+		"its public key is asked for in vain": {change: failing("team", keystest.Public, keystest.Fault{Hang: true})},
 		"it cannot be written": {change: func(c *tufupdate.Config) {
 			c.Store = storagetest.NewFlaky(c.Store, func(c storagetest.Call) (f storagetest.Fault) {
 				if c.Write > 0 && strings.Contains(c.Key, "team") {
@@ -410,7 +409,7 @@ type late struct {
 	missing func(keys.Request) bool
 }
 
-func (l late) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (l late) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	if l.missing(req) {
 		return nil, keys.ErrNoKey
 	}
@@ -420,7 +419,7 @@ func (l late) Signer(ctx context.Context, req keys.Request) (signature.Signer, e
 // rootToo is a provider that has the keys of root as well, which nobody should.
 type rootToo struct{ repo *testrepo.Repo }
 
-func (p rootToo) Signer(_ context.Context, req keys.Request) (signature.Signer, error) {
+func (p rootToo) Signer(_ context.Context, req keys.Request) (keys.Signer, error) {
 	for _, all := range p.repo.Keys {
 		for _, k := range all {
 			if k.ID == req.KeyID {

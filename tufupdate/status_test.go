@@ -116,9 +116,9 @@ func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
 	}{
 		"the provider fails": {keystest.Signer,
 			func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
-		"the public key is gone": {keystest.PublicKey,
+		"the public key is gone": {keystest.Public,
 			func(*testing.T) keystest.Fault { return keystest.Fault{Err: errKeysDown} }, errKeysDown.Error()},
-		"the key is another": {keystest.PublicKey, func(t *testing.T) keystest.Fault {
+		"the key is another": {keystest.Public, func(t *testing.T) keystest.Fault {
 			return keystest.Fault{Instead: testrepo.NewKey(t, testrepo.Ed25519).Signer(t)}
 		}, "key"},
 	} {

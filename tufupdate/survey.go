@@ -207,8 +207,8 @@ func (s *survey) warnExpiry(r surveyed, row RoleStatus, unusable error) {
 }
 
 // due returns the online roles that are to be renewed, bins by their prefix, and when the first of
-// all online roles is to be. lead is how long before it expires a role is renewed. If the validity of
-// a role cannot be found out, that is an error of this role alone.
+// all online roles is to be. lead is how long before it expires a role is renewed. If the validity
+// of a role cannot be found out, that is an error of this role alone.
 func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string,
 	first time.Time,
 ) {

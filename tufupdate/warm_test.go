@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -213,7 +212,7 @@ type sameKeys struct {
 	app string
 }
 
-func (k sameKeys) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (k sameKeys) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	req.App = k.app
 	return k.Provider.Signer(ctx, req)
 }

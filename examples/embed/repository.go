@@ -38,12 +38,17 @@ func newRepository(ctx context.Context, store storage.Store, provider *keys.Memo
 		if err := root.Signed.AddKey(key, role); err != nil {
 			return nil, err
 		}
-		if signers[role], err = keys.NewSigner(private, key.Scheme); err != nil {
+		if signers[role], err = signature.LoadED25519Signer(private); err != nil {
 			return nil, err
 		}
-		if id := root.Signed.Roles[role].KeyIDs[0]; role != metadata.ROOT {
-			provider.Add(app, id, signers[role])
+		if role == metadata.ROOT {
+			continue
 		}
+		online, err := keys.NewSigner(private, key.Scheme)
+		if err != nil {
+			return nil, err
+		}
+		provider.Add(app, root.Signed.Roles[role].KeyIDs[0], online)
 	}
 
 	info, err := metadata.TargetFile().FromBytes(target, []byte(content), "sha256")

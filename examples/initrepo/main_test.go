@@ -48,7 +48,7 @@ func TestANewRepositoryCanBeRolledAndIsTrustedByClients(t *testing.T) {
 			client := testrepo.NewClient(t, store, "acme/desktop", root, true)
 			require.NoError(t, client.Refresh())
 
-			provider, err := keys.NewDir(dir + "/keys")
+			provider, err := keys.NewDir(dir+"/keys", keys.DirOptions{})
 			require.NoError(t, err)
 			updater, err := tufupdate.New(tufupdate.Config{
 				Store: store, Keys: provider, Roots: tufupdate.PinnedRoot(root),

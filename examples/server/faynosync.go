@@ -7,13 +7,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/tufonline/tufonline/compat/faynosync"
-	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
 // withFaynosync configures the updater from a faynoSync installation, if the options name one. The
 // caller closes the connections to its Redis.
-func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.Closer, error) {
+func withFaynosync(o options, config *tufupdate.Config) (io.Closer, error) {
 	if o.faynosync == "" {
 		return io.NopCloser(nil), nil
 	}
@@ -24,7 +23,6 @@ func withFaynosync(o options, config *tufupdate.Config, provider *keys.Dir) (io.
 	where.ContextTimeoutEnabled = true // without it, go-redis waits longer than its caller
 	client := redis.NewClient(where)
 	config.Settings = faynosync.Settings(client)
-	provider.Flat = true
 	if o.mirror {
 		config.Tasks = faynosync.NewMirror(config.Tasks, client, faynosync.MirrorOptions{Logger: config.Logger})
 	}

@@ -120,7 +120,8 @@ func closeIfCloser(store any) error {
 
 func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, io.Closer,
 	error) {
-	provider, err := keys.NewDir(o.keys)
+	// A faynoSync installation has the keys of all its apps side by side.
+	provider, err := keys.NewDir(o.keys, keys.DirOptions{Flat: o.faynosync != ""})
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the keys: %w", err)
 	}
@@ -140,7 +141,7 @@ func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logg
 			config.Renew.Apps = roots.apps
 		}
 	}
-	closer, err := withFaynosync(o, &config, provider)
+	closer, err := withFaynosync(o, &config)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -109,7 +109,7 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 			continue
 		}
 		signer, err := k.provider.Signer(ctx, keys.Request{
-			App: k.app, Role: role.Name, KeyID: key.ID, Key: key.Declared,
+			App: k.app, Role: role.Name, KeyID: key.ID, KeyType: key.KeyType, Scheme: key.Scheme, Declared: key.Declared,
 		})
 		if errors.Is(err, keys.ErrNoKey) {
 			continue

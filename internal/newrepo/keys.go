@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
@@ -58,6 +59,14 @@ func newKey(keyType string) (*key, error) {
 		return nil, err
 	}
 	return &key{id, private, public}, nil
+}
+
+// signer returns a signer as go-tuf wants it.
+func (k *key) signer() (signature.Signer, error) {
+	if private, ok := k.private.(*rsa.PrivateKey); ok {
+		return signature.LoadRSAPSSSigner(private, crypto.SHA256, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	}
+	return signature.LoadSigner(k.private, crypto.SHA256)
 }
 
 // writeKeys writes the private keys, each to a file of its own that only its owner can read.

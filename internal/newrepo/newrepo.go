@@ -13,7 +13,6 @@ import (
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
-	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 )
 
@@ -190,7 +189,7 @@ func listed(file []byte) *metadata.MetaFiles {
 
 func sign[T metadata.Roles](md *metadata.Metadata[T], by []*key) ([]byte, error) {
 	for _, k := range by {
-		signer, err := keys.NewSigner(k.private, k.public.Scheme)
+		signer, err := k.signer()
 		if err != nil {
 			return nil, err
 		}

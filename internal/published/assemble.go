@@ -155,8 +155,8 @@ func (a *assembly) file(role string, version int64, kind repofiles.Kind, by *tuf
 	return f, nil
 }
 
-// listed returns the file of a role that is listed with a version or, where names carry no versions,
-// the one that there is. It may not exist. A file that holds no document is a *FileError.
+// listed returns the file of a role that is listed with a version or, where names carry no
+// versions, the one that there is. It may not exist. A file that holds no document is a *FileError.
 func (a *assembly) listed(role string, version int64, by *tufmeta.Role) (*repofiles.File, error) {
 	kind := repofiles.Current
 	if a.layout.Versioned(role) {
@@ -253,8 +253,8 @@ func (a *assembly) firstRoot() (*tufmeta.RootDocument, error) {
 	return root, nil
 }
 
-// verify verifies a file of a top-level role by the newest root or, if its keys were replaced since,
-// by an earlier root.
+// verify verifies a file of a top-level role by the newest root or, if its keys were replaced
+// since, by an earlier root.
 func (a *assembly) verify(role string, f *repofiles.File) (*Document, error) {
 	current := a.root().Roles[role]
 	v, err := f.Verify(current)
@@ -294,8 +294,8 @@ func (a *assembly) judgeTimestamp() error {
 	return nil
 }
 
-// judgeSnapshot judges the snapshot that the timestamp lists. Without consistent snapshots it may be
-// a later one: a writer may have been stopped between the two.
+// judgeSnapshot judges the snapshot that the timestamp lists. Without consistent snapshots it may
+// be a later one: a writer may have been stopped between the two.
 func (a *assembly) judgeSnapshot() error {
 	role := a.root().Roles[tufmeta.Snapshot]
 	info, _ := a.repo.Timestamp.verified.Listed(tufmeta.Snapshot) // every timestamp has it
@@ -330,8 +330,8 @@ func (a *assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
 	return info.Check(f.Document)
 }
 
-// resolveRoles puts the default roles in place of none, and makes sure that the top-level roles that
-// are to be signed are online.
+// resolveRoles puts the default roles in place of none, and makes sure that the top-level roles
+// that are to be signed are online.
 func (a *assembly) resolveRoles() error {
 	top := a.root().Roles
 	roles := slices.Clone(a.q.Roles)
@@ -373,7 +373,8 @@ func (a *assembly) require(roles ...string) error {
 	return pending
 }
 
-// Unique returns roles sorted, each once, so that equal requests look equal. None at all is Default.
+// Unique returns roles sorted, each once, so that equal requests look equal. None at all is
+// Default.
 func Unique(roles []string) []string {
 	if len(roles) == 0 {
 		return []string{Default}

@@ -11,9 +11,9 @@ import (
 	"github.com/tufonline/tufonline/keys"
 )
 
-// A document of type targets does not name its role. A signature by a key counts for every role that
-// has the key. So an online key must not sign the words of a party that is not entitled to all of
-// these roles.
+// A document of type targets does not name its role. A signature by a key counts for every role
+// that has the key. So an online key must not sign the words of a party that is not entitled to all
+// of these roles.
 
 // entitled returns an error if a role is not to be signed although its keys are available. The
 // holders of a delegated role may declare the public half of any key for a role below theirs. They
@@ -38,8 +38,8 @@ func (a *assembly) entitled(n *node) error {
 	return nil
 }
 
-// isOurs reports whether only the key provider can sign for a role, and may do so. An error says why
-// not, or that it is not known.
+// isOurs reports whether only the key provider can sign for a role, and may do so. An error says
+// why not, or that it is not known.
 func (a *assembly) isOurs(n *node) (bool, error) {
 	h, err := a.holding(n.role, n.bins())
 	if err != nil {
@@ -109,8 +109,8 @@ func (a *assembly) wanted(n *node, d *Document) error {
 	}
 	online, listed := h.State == custody.Online, n.listedDocument()
 	// It may be another role's document, unless it repeats the listed version, as the remains of a
-	// roll that did not end do. A new role has nothing to lose. Without consistent snapshots there is
-	// no other file.
+	// roll that did not end do. A new role has nothing to lose. Without consistent snapshots there
+	// is no other file.
 	if online && a.layout.Consistent && listed != nil && !d.verified.Repeats(listed.verified.Document) && a.shared(n) {
 		return refusal{errors.New("its keys, which are available, are another role's too, " +
 			"so it may be that one's document")}

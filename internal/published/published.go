@@ -2,9 +2,9 @@
 // be signed over.
 //
 // It does no I/O, starts no goroutine and reads no clock. [Assemble] is given the files that were
-// read so far and the answers of the key provider. It names what it still needs, and is called again
-// with that. What it returns in the end is a [Repository], and the only place where documents to be
-// signed come from.
+// read so far and the answers of the key provider. It names what it still needs, and is called
+// again with that. What it returns in the end is a [Repository], and the only place where documents
+// to be signed come from.
 package published
 
 import (
@@ -66,8 +66,8 @@ func (d *Document) Replaced() bool { return d.replaced }
 // Version returns the document's version.
 func (d *Document) Version() int64 { return d.verified.Version() }
 
-// A Base is a document that may be signed over, and who signs its successor. Only this package makes
-// one.
+// A Base is a document that may be signed over, and who signs its successor. Only this package
+// makes one.
 type Base struct {
 	role     *tufmeta.Role
 	bins     string
@@ -85,8 +85,8 @@ func (b Base) Bins() string { return b.bins }
 // Document returns the document that the successor follows.
 func (b Base) Document() *Document { return b.document }
 
-// Taken returns the highest version of which a file was found, whatever it holds. The successor's is
-// higher.
+// Taken returns the highest version of which a file was found, whatever it holds. The successor's
+// is higher.
 func (b Base) Taken() int64 { return b.taken }
 
 // Signers returns the signers for the role's keys.

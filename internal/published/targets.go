@@ -69,9 +69,9 @@ func binPrefix(name string) string {
 }
 
 // judgeTargets judges the targets roles that matter. A roll of the snapshot judges targets and all
-// roles that are delegated to from there, since their holders may have uploaded new documents. There
-// may be many bins: it judges those that it is to sign, those whose keys are offline, and those that
-// an unlisted version of their delegator declares.
+// roles that are delegated to from there, since their holders may have uploaded new documents.
+// There may be many bins: it judges those that it is to sign, those whose keys are offline, and
+// those that an unlisted version of their delegator declares.
 func (a *assembly) judgeTargets() error {
 	a.asked = map[string]bool{}
 	for _, role := range a.repo.Roles {
@@ -136,8 +136,8 @@ func (a *assembly) misled() *node {
 	return nil
 }
 
-// counting returns the nodes that count, each name once, those nearest to targets first. A role that
-// is delegated to from several places is signed for the nearest.
+// counting returns the nodes that count, each name once, those nearest to targets first. A role
+// that is delegated to from several places is signed for the nearest.
 func (a *assembly) counting() []*node {
 	var nodes []*node
 	names := map[string]bool{}
@@ -244,8 +244,8 @@ func (a *assembly) addUnlisted(n *node, f *repofiles.File, version int64) error 
 	return nil
 }
 
-// findOnly is find without consistent snapshots: there is one file, which is the listed version or a
-// later one.
+// findOnly is find without consistent snapshots: there is one file, which is the listed version or
+// a later one.
 func (a *assembly) findOnly(n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
 	name := n.role.Name
 	f, err := a.listed(name, 0, n.role)

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -30,7 +29,7 @@ type house struct {
 }
 
 // Signer implements keys.Provider. It asks the provider of the app's owner.
-func (h *house) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (h *house) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	if req.App == "globex/desktop" {
 		return h.globex.Signer(ctx, req)
 	}

@@ -32,8 +32,8 @@ func (l *Loader) Remembered() *repofiles.Set {
 	return repofiles.NewSet(l.Store, l.Memory.State(l.App), true)
 }
 
-// Load answers a question, all fields of which but App, Roots, Marks, Now and Ahead are given. After
-// an error the Repository holds what could be judged; it is nil if not even root could be.
+// Load answers a question, all fields of which but App, Roots, Marks, Now and Ahead are given.
+// After an error the Repository holds what could be judged; it is nil if not even root could be.
 func (l *Loader) Load(ctx context.Context, set *repofiles.Set, q published.Question) (*published.Repository, error) {
 	q.App, q.Now, q.Ahead = l.App, time.Now(), !set.Trusting()
 	q.Marks = l.Memory.Marks(l.App)

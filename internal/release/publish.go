@@ -99,9 +99,9 @@ func (r *Roll) replace(ctx context.Context, repo *published.Repository, c change
 }
 
 // create writes a versioned file. If its number is taken, the next attempt skips it. The files of
-// targets roles are found by the next attempt itself, as far as it reads ahead, and there must be no
-// gap between them: a file beyond a gap would be found, and be accepted, only when the numbers before
-// it have been used up, and might undo what came since.
+// targets roles are found by the next attempt itself, as far as it reads ahead, and there must be
+// no gap between them: a file beyond a gap would be found, and be accepted, only when the numbers
+// before it have been used up, and might undo what came since.
 func (r *Roll) create(ctx context.Context, repo *published.Repository, c change, w *written) error {
 	v := c.new
 	role := v.Role().Name

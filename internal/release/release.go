@@ -1,5 +1,5 @@
-// Package release makes and publishes the next release of an app: it loads what is published, plans,
-// signs, checks the result as a client would, and writes it.
+// Package release makes and publishes the next release of an app: it loads what is published,
+// plans, signs, checks the result as a client would, and writes it.
 //
 // It is the only package that signs and writes. What it signs over comes from package published.
 package release
@@ -51,8 +51,8 @@ type Outcome struct {
 }
 
 // Run rolls until it has published or failed. It begins with what is remembered of the app. If that
-// leads nowhere, whatever the reason, it goes by what the store holds. An error wraps ErrConflict if
-// other writers won every time.
+// leads nowhere, whatever the reason, it goes by what the store holds. An error wraps ErrConflict
+// if other writers won every time.
 func (r *Roll) Run(ctx context.Context) (Outcome, error) {
 	set := r.Remembered()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
@@ -102,8 +102,8 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// attempt loads, plans, signs, checks and publishes. The store's ErrConflict and ErrExists mean that
-// the roll should begin again.
+// attempt loads, plans, signs, checks and publishes. The store's ErrConflict and ErrExists mean
+// that the roll should begin again.
 func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error) {
 	depth := published.ToTargets
 	if published.IsTimestampOnly(r.Roles) {

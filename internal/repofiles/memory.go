@@ -45,10 +45,10 @@ func (s *State) size() int64 {
 	return size
 }
 
-// A Memory is what an Updater remembers of apps. Marks stay as long as it lives, so that an attacker
-// who can write to the store can neither swap a root nor take a repository back to an earlier state.
-// They take some hundred bytes an app. States stay as far as there is room; those that were not used
-// for longest go first. Its methods may be called from many goroutines at once.
+// A Memory is what an Updater remembers of apps. Marks stay as long as it lives, so that an
+// attacker who can write to the store can neither swap a root nor take a repository back to an
+// earlier state. They take some hundred bytes an app. States stay as far as there is room; those
+// that were not used for longest go first. Its methods may be called from many goroutines at once.
 type Memory struct {
 	limit int64
 

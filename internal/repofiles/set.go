@@ -38,8 +38,8 @@ type Set struct {
 	assumed map[string]storage.Version // taken for granted, by name; Absent: there is no such file
 }
 
-// NewSet returns a Set of files in a store, of which some are remembered. It is trusting if asked to
-// be and if anything is remembered.
+// NewSet returns a Set of files in a store, of which some are remembered. It is trusting if asked
+// to be and if anything is remembered.
 func NewSet(store storage.Store, remembered State, trusting bool) *Set {
 	return &Set{
 		store: store, known: remembered, trusting: trusting && remembered.Files != nil,
@@ -91,9 +91,10 @@ func (s *Set) File(r Request) (*File, bool) {
 	return f, true
 }
 
-// Fetch reads files, many at a time. What the store answers becomes a File, also that there is none.
-// An error says that the store did not answer; then the files that were read stay. ahead are files
-// that may be needed later, a few. They are read at the same time. If that fails, nothing happens.
+// Fetch reads files, many at a time. What the store answers becomes a File, also that there is
+// none. An error says that the store did not answer; then the files that were read stay. ahead are
+// files that may be needed later, a few. They are read at the same time. If that fails, nothing
+// happens.
 func (s *Set) Fetch(ctx context.Context, needed, ahead []Request) error {
 	var mu sync.Mutex
 	fetch := func(ctx context.Context, r Request) error {

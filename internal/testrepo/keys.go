@@ -12,6 +12,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/tufonline/tufonline/keys"
 )
 
 // A Key is a private key with the key object that go-tuf declares for its public half.
@@ -51,8 +53,16 @@ func NewKey(t testing.TB, kind string) *Key {
 	return k
 }
 
-// Signer returns a signer as go-tuf wants it.
-func (k *Key) Signer(t testing.TB) signature.Signer {
+// Signer returns a signer as a keys.Provider hands it out.
+func (k *Key) Signer(t testing.TB) keys.Signer {
+	t.Helper()
+	s, err := keys.NewSigner(k.Private, k.Public.Scheme)
+	require.NoError(t, err)
+	return s
+}
+
+// Sigstore returns a signer as go-tuf wants it. It is for one goroutine at a time.
+func (k *Key) Sigstore(t testing.TB) signature.Signer {
 	t.Helper()
 	if private, ok := k.Private.(*rsa.PrivateKey); ok {
 		s, err := signature.LoadRSAPSSSigner(private, crypto.SHA256, &rsa.PSSOptions{SaltLength: 32})

@@ -3,11 +3,8 @@ package testrepo
 import (
 	"context"
 	"fmt"
-	"io"
 	"sync/atomic"
 	"testing"
-
-	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/tufonline/tufonline/keys"
 )
@@ -34,12 +31,12 @@ func (r *Repo) Provider(t testing.TB, offline ...string) *Provider {
 func (p *Provider) Signatures() int64 { return p.signatures.Load() }
 
 // Signer is the method of keys.Provider.
-func (p *Provider) Signer(_ context.Context, req keys.Request) (signature.Signer, error) {
+func (p *Provider) Signer(_ context.Context, req keys.Request) (keys.Signer, error) {
 	if req.App == p.repo.App {
 		for role, all := range p.repo.Keys {
 			for _, k := range all {
 				if k.ID == req.KeyID && !p.offline[role] {
-					return countingSigner{k.Signer(p.t), p, k}, nil
+					return countingSigner{k.Signer(p.t), p}, nil
 				}
 			}
 		}
@@ -48,14 +45,11 @@ func (p *Provider) Signer(_ context.Context, req keys.Request) (signature.Signer
 }
 
 type countingSigner struct {
-	signature.Signer
+	keys.Signer
 	provider *Provider
-	key      *Key
 }
 
-func (s countingSigner) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+func (s countingSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	s.provider.signatures.Add(1)
-	// One for each message: sigstore's signer for RSA-PSS writes to memory of its own whenever it
-	// signs.
-	return s.key.Signer(s.provider.t).SignMessage(message, opts...)
+	return s.Signer.Sign(ctx, message)
 }

@@ -290,7 +290,7 @@ func SignWith[T metadata.Roles](t testing.TB, md *metadata.Metadata[T], pretty b
 			continue
 		}
 		seen[k.ID] = true
-		_, err := md.Sign(k.Signer(t))
+		_, err := md.Sign(k.Sigstore(t))
 		require.NoError(t, err)
 	}
 	data, err := md.ToBytes(pretty)

@@ -96,6 +96,6 @@ func requireSameKeys(t *testing.T, role *Role, ids []string, threshold int, keys
 	require.Len(t, role.Keys, len(ids))
 	for i, k := range role.Keys {
 		require.Equal(t, ids[i], k.ID)
-		require.Equal(t, keys[k.ID], k.Declared)
+		require.Equal(t, keys[k.ID], foreignOf(t, k))
 	}
 }

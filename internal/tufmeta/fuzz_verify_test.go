@@ -123,7 +123,8 @@ func FuzzVerify(f *testing.F) {
 			return
 		}
 		for _, k := range role.Keys {
-			if public, err := foreignKey(k.Declared); err == nil && k.err != nil && onlyTheyVerify(k.Declared, public) != "" {
+			declared := foreignOf(t, k)
+			if public, err := foreignKey(declared); err == nil && k.err != nil && onlyTheyVerify(declared, public) != "" {
 				return
 			}
 		}

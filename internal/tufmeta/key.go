@@ -15,8 +15,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
 // A Key is a public key as root or a delegating role declares it (specification 4.2.2).
@@ -24,10 +22,14 @@ type Key struct {
 	// ID is the declared key ID. It is the name that counts, whatever the hash of the key object
 	// is.
 	ID string
-	// Declared is the key object, with what no library models in its UnrecognizedFields.
-	Declared *metadata.Key
 
-	object value // canonical
+	KeyType string
+	Scheme  string
+
+	// Declared is the key object as JSON, with all its fields. It is a copy: code that changed it
+	// would not change what is signed.
+	Declared json.RawMessage
+
 	public crypto.PublicKey
 	hash   crypto.Hash // of what is signed; 0 for ed25519, which hashes by itself
 	id     string      // of the public key, to count one that is declared twice once
@@ -43,7 +45,7 @@ const (
 // nothing: roles may have other keys, and a repository's root may have keys that are none of our
 // business.
 func parseKey(id string, object value) (*Key, error) {
-	k := &Key{ID: id, object: object, Declared: new(metadata.Key)}
+	k := &Key{ID: id, Declared: escapeControls(object)}
 	fields, err := object.fields("keytype", "scheme", "keyval")
 	if err != nil {
 		return nil, err
@@ -51,15 +53,13 @@ func parseKey(id string, object value) (*Key, error) {
 	if _, err := fields[2].members(); err != nil {
 		return nil, fmt.Errorf("keyval: %w", err)
 	}
-	// Canonical JSON leaves control characters (the newlines of PEM) as they are, JSON does not.
-	if err := json.Unmarshal(escapeControls(object), k.Declared); err != nil {
+	if err := checkReadable(k.Declared); err != nil {
 		return nil, err
 	}
-	// Once more, since encoding/json takes names that differ in case for the real ones.
-	if k.Declared.Type, err = fields[0].text(); err != nil {
+	if k.KeyType, err = fields[0].text(); err != nil {
 		return nil, fmt.Errorf("keytype: %w", err)
 	}
-	if k.Declared.Scheme, err = fields[1].text(); err != nil {
+	if k.Scheme, err = fields[1].text(); err != nil {
 		return nil, fmt.Errorf("scheme: %w", err)
 	}
 	keyval, err := fields[2].fields("public")
@@ -73,19 +73,30 @@ func parseKey(id string, object value) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keyval.public: %w", err)
 	}
-	k.public, k.hash, k.err = parsePublic(k.Declared.Type, k.Declared.Scheme, public)
+	k.public, k.hash, k.err = parsePublic(k.KeyType, k.Scheme, public)
 	if k.err == nil {
 		k.id, k.err = publicID(k.public)
 	}
 	return k, nil
 }
 
-// escapeControls turns canonical JSON into JSON.
-func escapeControls(canonical []byte) []byte {
-	if bytes.IndexFunc(canonical, func(r rune) bool { return r < 0x20 }) < 0 {
-		return canonical
+// checkReadable returns an error if clients that use encoding/json cannot read a key object, and so
+// no document that has it. They take a name that differs in case for the real one.
+func checkReadable(declared json.RawMessage) error {
+	var key struct {
+		KeyType string `json:"keytype"`
+		Scheme  string `json:"scheme"`
+		KeyVal  struct {
+			Public string `json:"public"`
+		} `json:"keyval"`
 	}
-	var out []byte
+	return json.Unmarshal(declared, &key)
+}
+
+// escapeControls returns a copy of canonical JSON that is JSON. Canonical JSON leaves control
+// characters (the newlines of PEM) as they are, JSON does not.
+func escapeControls(canonical value) json.RawMessage {
+	out := make(json.RawMessage, 0, len(canonical))
 	for _, b := range canonical {
 		if b < 0x20 {
 			out = fmt.Appendf(out, `\u%04x`, b)

@@ -3,17 +3,21 @@ package tufmeta
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
-
-	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 // A Signer signs for a declared key.
 type Signer struct {
-	Key *Key
-	signature.Signer
+	Key    *Key
+	Signer MessageSigner
+}
+
+// A MessageSigner is what signs. keys.Signer is one, and says what is expected of its methods.
+type MessageSigner interface {
+	Public(ctx context.Context) (crypto.PublicKey, error)
+	Sign(ctx context.Context, message []byte) (signature []byte, err error)
 }
 
 // Check returns an error unless the signer's public key is the declared one.
@@ -23,7 +27,7 @@ func (s Signer) Check(ctx context.Context) error {
 }
 
 func (s Signer) check(ctx context.Context) error {
-	public, err := s.PublicKey(options.WithContext(ctx))
+	public, err := s.Signer.Public(ctx)
 	if err != nil {
 		return fmt.Errorf("key %s: public key of the signer: %w", s.Key.ID, err)
 	}
@@ -38,8 +42,7 @@ func (s Signer) sign(ctx context.Context, message []byte) ([]byte, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
-	// a Buffer, so that a signer need not copy it
-	sig, err := s.SignMessage(bytes.NewBuffer(message), options.WithContext(ctx))
+	sig, err := s.Signer.Sign(ctx, message)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: signing: %w", s.Key.ID, err)
 	}
@@ -60,7 +63,7 @@ func begin[T any](ctx context.Context, f func() (T, error)) (wait func() (T, err
 	go func() {
 		var r result
 		defer func() {
-			if p := recover(); p != nil { // a signer is somebody else's code
+			if p := recover(); p != nil { // a signer is the embedder's code
 				r.err = fmt.Errorf("panic: %v", p)
 			}
 			done <- r

@@ -3,13 +3,9 @@ package keystest
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
-
-	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/tufonline/tufonline/keys"
 )
@@ -19,9 +15,9 @@ type Verb string
 
 // The verbs.
 const (
-	Signer      Verb = "signer"
-	PublicKey   Verb = "public key"
-	SignMessage Verb = "sign"
+	Signer Verb = "signer"
+	Public Verb = "public key"
+	Sign   Verb = "sign"
 )
 
 // A Call is one call of a method of a Flaky, or of a signer that it handed out.
@@ -33,11 +29,9 @@ type Call struct {
 
 // A Fault is what happens to a call. The zero Fault lets it pass.
 type Fault struct {
-	Err error // the call fails with this
-	// the call lasts until its context ends; with a signer's methods that is the one of
-	// options.WithContext
-	Hang    bool
-	Instead signature.Signer // answers in place of the right one
+	Err     error       // the call fails with this
+	Hang    bool        // the call lasts until its context ends
+	Instead keys.Signer // answers in place of the right one
 }
 
 // Flaky is a Provider that passes calls on to another one, unless it is told to fail, and remembers
@@ -61,6 +55,9 @@ func NewFlaky(p keys.Provider, fault func(Call) Fault) *Flaky {
 	return &Flaky{provider: p, fault: fault}
 }
 
+// Unwrap returns the provider that calls are passed on to.
+func (f *Flaky) Unwrap() keys.Provider { return f.provider }
+
 // Calls returns the calls so far, in the order in which they started.
 func (f *Flaky) Calls() []Call {
 	f.mu.Lock()
@@ -80,7 +77,7 @@ func (f *Flaky) Count(verb Verb) int {
 }
 
 // Signer implements keys.Provider.
-func (f *Flaky) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (f *Flaky) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	instead, err := f.enter(ctx, Signer, req)
 	if err != nil {
 		return nil, err
@@ -95,12 +92,9 @@ func (f *Flaky) Signer(ctx context.Context, req keys.Request) (signature.Signer,
 }
 
 // enter remembers a call and does what is to happen to it, but for answering it.
-func (f *Flaky) enter(ctx context.Context, verb Verb, req keys.Request) (instead signature.Signer, err error) {
+func (f *Flaky) enter(ctx context.Context, verb Verb, req keys.Request) (instead keys.Signer, err error) {
 	fault := f.fault(f.remember(verb, req))
-	switch {
-	case fault.Hang && ctx == nil:
-		return nil, errors.New("keystest: a call without a context would hang for ever")
-	case fault.Hang:
+	if fault.Hang {
 		<-ctx.Done()
 		return nil, fmt.Errorf("app %s: key %s: %s: %w", req.App, req.KeyID, verb, ctx.Err())
 	}
@@ -118,31 +112,27 @@ func (f *Flaky) remember(verb Verb, req keys.Request) Call {
 type flakySigner struct {
 	flaky  *Flaky
 	req    keys.Request
-	signer signature.Signer
+	signer keys.Signer
 }
 
-func (s *flakySigner) PublicKey(opts ...signature.PublicKeyOption) (crypto.PublicKey, error) {
-	signer, err := enter(s, PublicKey, opts)
+func (s *flakySigner) Public(ctx context.Context) (crypto.PublicKey, error) {
+	signer, err := s.enter(ctx, Public)
 	if err != nil {
 		return nil, err
 	}
-	return signer.PublicKey(opts...)
+	return signer.Public(ctx)
 }
 
-func (s *flakySigner) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
-	signer, err := enter(s, SignMessage, opts)
+func (s *flakySigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	signer, err := s.enter(ctx, Sign)
 	if err != nil {
 		return nil, err
 	}
-	return signer.SignMessage(message, opts...)
+	return signer.Sign(ctx, message)
 }
 
 // enter returns the signer that answers a call.
-func enter[O signature.RPCOption](s *flakySigner, verb Verb, opts []O) (signature.Signer, error) {
-	var ctx context.Context
-	for _, o := range opts {
-		o.ApplyContext(&ctx)
-	}
+func (s *flakySigner) enter(ctx context.Context, verb Verb) (keys.Signer, error) {
 	instead, err := s.flaky.enter(ctx, verb, s.req)
 	if instead == nil {
 		instead = s.signer

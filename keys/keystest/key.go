@@ -9,36 +9,39 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"testing"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/require"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/keys"
 )
 
 // A Kind is a sort of key that repositories declare.
 type Kind struct {
-	Name   string
-	Scheme string
-	make   func() (crypto.Signer, error)
+	Name    string
+	KeyType string
+	Scheme  string
+	make    func() (crypto.Signer, error)
 }
 
 // Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{
-		{"Ed25519", metadata.KeySchemeEd25519, func() (crypto.Signer, error) {
+		{"Ed25519", "ed25519", "ed25519", func() (crypto.Signer, error) {
 			_, private, err := ed25519.GenerateKey(rand.Reader)
 			return private, err
 		}},
-		{"ECDSA P-256", metadata.KeySchemeECDSA_SHA2_P256, onCurve(elliptic.P256())},
-		{"ECDSA P-384", metadata.KeySchemeECDSA_SHA2_P384, onCurve(elliptic.P384())},
-		{"ECDSA P-384 declared as P-256", metadata.KeySchemeECDSA_SHA2_P256, onCurve(elliptic.P384())}, // what go-tuf does
-		{"RSA", metadata.KeySchemeRSASSA_PSS_SHA256,
-			func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
+		{"ECDSA P-256", "ecdsa", "ecdsa-sha2-nistp256", onCurve(elliptic.P256())},
+		{"ECDSA P-384", "ecdsa", "ecdsa-sha2-nistp384", onCurve(elliptic.P384())},
+		// what go-tuf does
+		{"ECDSA P-384 declared as P-256", "ecdsa", "ecdsa-sha2-nistp256", onCurve(elliptic.P384())},
+		{"RSA", "rsa", "rsassa-pss-sha256", func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
 	}
 }
 
@@ -54,31 +57,46 @@ type Key struct {
 	App      string
 	ID       string
 	Private  crypto.Signer
-	Declared *metadata.Key
+	KeyType  string
+	Scheme   string
+	Declared json.RawMessage
 }
 
-// New makes a key of the kind for an app, under the key ID that go-tuf would give it.
+// New makes a key of the kind for an app. Its key ID is the hash of the key object.
 func (k Kind) New(t testing.TB, app string) Key {
 	t.Helper()
 	private, err := k.make()
 	require.NoError(t, err)
-	declared, err := metadata.KeyFromPublicKey(private.Public())
+	declared, err := json.Marshal(map[string]any{
+		"keytype": k.KeyType, "scheme": k.Scheme, "keyval": map[string]any{"public": publicText(t, private.Public())},
+	})
 	require.NoError(t, err)
-	declared.Scheme = k.Scheme
-	id, err := declared.ID()
+	id := sha256.Sum256(declared)
+	return Key{App: app, ID: hex.EncodeToString(id[:]), Private: private, KeyType: k.KeyType, Scheme: k.Scheme,
+		Declared: declared}
+}
+
+// publicText returns a public key as it is declared: Ed25519 in hex, the others as PEM.
+func publicText(t testing.TB, public crypto.PublicKey) string {
+	t.Helper()
+	if ed, ok := public.(ed25519.PublicKey); ok {
+		return hex.EncodeToString(ed)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
 	require.NoError(t, err)
-	return Key{App: app, ID: id, Private: private, Declared: declared}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
 // Request is what asks for the key.
 func (k Key) Request() keys.Request {
-	return keys.Request{App: k.App, Role: metadata.TIMESTAMP, KeyID: k.ID, Key: k.Declared}
+	return keys.Request{App: k.App, Role: "timestamp", KeyID: k.ID, KeyType: k.KeyType, Scheme: k.Scheme,
+		Declared: k.Declared}
 }
 
 // Signer returns a signer for the key.
-func (k Key) Signer(t testing.TB) signature.Signer {
+func (k Key) Signer(t testing.TB) keys.Signer {
 	t.Helper()
-	s, err := keys.NewSigner(k.Private, k.Declared.Scheme)
+	s, err := keys.NewSigner(k.Private, k.Scheme)
 	require.NoError(t, err)
 	return s
 }
@@ -88,7 +106,7 @@ func (k Key) Signer(t testing.TB) signature.Signer {
 func (k Key) Verify(message, sig []byte) error {
 	hash, digest := crypto.SHA256, sha256.Sum256(message)
 	sum := digest[:]
-	if k.Declared.Scheme == metadata.KeySchemeECDSA_SHA2_P384 {
+	if k.Scheme == "ecdsa-sha2-nistp384" {
 		digest := sha512.Sum384(message)
 		sum = digest[:]
 	}

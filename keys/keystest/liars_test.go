@@ -1,13 +1,12 @@
 package keystest
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"runtime"
 	"slices"
@@ -20,18 +19,18 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/sigstore/sigstore/pkg/signature"
-	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/keys/sigstorekeys"
 )
 
 // provider is a Provider that is a function.
-type provider func(context.Context, keys.Request) (signature.Signer, error)
+type provider func(context.Context, keys.Request) (keys.Signer, error)
 
-func (p provider) Signer(ctx context.Context, req keys.Request) (signature.Signer, error) {
+func (p provider) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
 	return p(ctx, req)
 }
 
@@ -47,17 +46,17 @@ func honest(t testing.TB, held ...Key) keys.Provider {
 func asking(change func(keys.Request) keys.Request) Backend {
 	return func(t testing.TB, held ...Key) keys.Provider {
 		p := honest(t, held...)
-		return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+		return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 			return p.Signer(ctx, change(req))
 		})
 	}
 }
 
 // signing makes providers whose signers are changed.
-func signing(change func(context.Context, Key, signature.Signer) (signature.Signer, error)) Backend {
+func signing(change func(context.Context, Key, keys.Signer) (keys.Signer, error)) Backend {
 	return func(t testing.TB, held ...Key) keys.Provider {
 		p := honest(t, held...)
-		return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+		return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 			s, err := p.Signer(ctx, req)
 			for _, k := range held {
 				if err == nil && k.App == req.App && k.ID == req.KeyID {
@@ -69,14 +68,22 @@ func signing(change func(context.Context, Key, signature.Signer) (signature.Sign
 	}
 }
 
-// signWith is a signer whose method SignMessage is a function.
+// signWith is a signer whose method Sign is a function.
 type signWith struct {
-	signature.Signer
-	sign func(io.Reader, ...signature.SignOption) ([]byte, error)
+	keys.Signer
+	sign func(context.Context, []byte) ([]byte, error)
 }
 
-func (s signWith) SignMessage(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
-	return s.sign(message, opts...)
+func (s signWith) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	return s.sign(ctx, message)
+}
+
+// loaded is a signer of sigstore's, which takes no context since its key is in memory.
+func loaded(s signature.Signer, err error) (keys.Signer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return sigstorekeys.New(s), nil
 }
 
 func TestSuiteRefusesLiars(t *testing.T) {
@@ -88,11 +95,11 @@ func TestSuiteRefusesLiars(t *testing.T) {
 		{
 			"returns another key", func(t testing.TB, _ ...Key) keys.Provider {
 				other := ecdsaP256().New(t, "acme").Signer(t)
-				return provider(func(context.Context, keys.Request) (signature.Signer, error) { return other, nil })
+				return provider(func(context.Context, keys.Request) (keys.Signer, error) { return other, nil })
 			}, "a key signs as declared: ECDSA P-256",
 		},
 		{
-			"shows one key and signs with another", signing(func(_ context.Context, _ Key, s signature.Signer) (signature.Signer,
+			"shows one key and signs with another", signing(func(_ context.Context, _ Key, s keys.Signer) (keys.Signer,
 				error) {
 				private, err := ecdsaP256().make()
 				if err != nil {
@@ -102,18 +109,18 @@ func TestSuiteRefusesLiars(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return signWith{s, other.SignMessage}, nil
+				return signWith{s, other.Sign}, nil
 			}), "a key signs as declared: ECDSA P-256",
 		},
 		{
 			"holds nothing", func(testing.TB, ...Key) keys.Provider {
-				return provider(func(context.Context, keys.Request) (signature.Signer, error) { return nil, keys.ErrNoKey })
+				return provider(func(context.Context, keys.Request) (keys.Signer, error) { return nil, keys.ErrNoKey })
 			}, "a key signs as declared: Ed25519",
 		},
 		{
 			"fails where it has no key", func(t testing.TB, held ...Key) keys.Provider {
 				p := honest(t, held...)
-				return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+				return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 					s, err := p.Signer(ctx, req)
 					if errors.Is(err, keys.ErrNoKey) {
 						err = errors.New("no")
@@ -125,7 +132,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 		{
 			"returns nothing and no error where it has no key", func(t testing.TB, held ...Key) keys.Provider {
 				p := honest(t, held...)
-				return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+				return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 					s, _ := p.Signer(ctx, req)
 					return s, nil
 				})
@@ -137,7 +144,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 				for _, k := range held {
 					m.Add("", k.ID, k.Signer(t))
 				}
-				return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+				return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 					req.App = ""
 					return m.Signer(ctx, req)
 				})
@@ -158,7 +165,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 		{
 			"looks in the folders above too", func(t testing.TB, held ...Key) keys.Provider {
 				p := honest(t, held...)
-				return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+				return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 					for {
 						s, err := p.Signer(ctx, req)
 						slash := strings.LastIndex(req.App, "/")
@@ -186,7 +193,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 		{
 			"takes a cancelled call for a missing key", func(t testing.TB, held ...Key) keys.Provider {
 				p := honest(t, held...)
-				return provider(func(ctx context.Context, req keys.Request) (signature.Signer, error) {
+				return provider(func(ctx context.Context, req keys.Request) (keys.Signer, error) {
 					if ctx.Err() != nil {
 						return nil, fmt.Errorf("%w: %w", keys.ErrNoKey, ctx.Err())
 					}
@@ -195,71 +202,75 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			}, "a context that has ended does not make a key unknown",
 		},
 		{
-			"signs within the call only", signing(func(ctx context.Context, _ Key, s signature.Signer) (signature.Signer,
+			"signs within the call only", signing(func(ctx context.Context, _ Key, s keys.Signer) (keys.Signer,
 				error) {
-				return signWith{s, func(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+				return signWith{s, func(own context.Context, message []byte) ([]byte, error) {
 					if ctx.Err() != nil {
 						return nil, ctx.Err()
 					}
-					return s.SignMessage(message, opts...)
+					return s.Sign(own, message)
 				}}, nil
 			}), "a signer outlives the context of the call",
 		},
 		{
-			"signs once", signing(func(_ context.Context, _ Key, s signature.Signer) (signature.Signer, error) {
+			"signs once", signing(func(_ context.Context, _ Key, s keys.Signer) (keys.Signer, error) {
 				var used atomic.Bool
-				return signWith{s, func(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
+				return signWith{s, func(ctx context.Context, message []byte) ([]byte, error) {
 					if used.Swap(true) {
 						return nil, errors.New("used up")
 					}
-					return s.SignMessage(message, opts...)
+					return s.Sign(ctx, message)
 				}}, nil
 			}), "a key signs as declared: Ed25519",
 		},
 		{
 			"keeps the message in a place of its own", signing(func(_ context.Context, _ Key,
-				s signature.Signer) (signature.Signer, error) {
+				s keys.Signer) (keys.Signer, error) {
 				var mu sync.Mutex
 				var last []byte
-				return signWith{s, func(message io.Reader, opts ...signature.SignOption) ([]byte, error) {
-					data, err := io.ReadAll(message)
+				return signWith{s, func(ctx context.Context, message []byte) ([]byte, error) {
 					mu.Lock()
-					last = data
+					last = message
 					mu.Unlock()
 					time.Sleep(time.Second)
 					mu.Lock()
 					defer mu.Unlock()
-					if err != nil {
-						return nil, err
-					}
-					return s.SignMessage(bytes.NewReader(last), opts...)
+					return s.Sign(ctx, last)
 				}}, nil
 			}), "all may sign at once: Ed25519",
 		},
 		{
-			"signs as sigstore does by default", signing(func(_ context.Context, k Key, _ signature.Signer) (signature.Signer,
+			"writes into the message", signing(func(_ context.Context, _ Key, s keys.Signer) (keys.Signer, error) {
+				return signWith{s, func(ctx context.Context, message []byte) ([]byte, error) {
+					defer func() { message[0]++ }()
+					return s.Sign(ctx, message)
+				}}, nil
+			}), "a key signs as declared: Ed25519",
+		},
+		{
+			"signs as sigstore does by default", signing(func(_ context.Context, k Key, _ keys.Signer) (keys.Signer,
 				error) {
-				return signature.LoadSigner(k.Private, crypto.SHA256) // PKCS #1 v1.5 with an RSA key
+				return loaded(signature.LoadSigner(k.Private, crypto.SHA256)) // PKCS #1 v1.5 with an RSA key
 			}), "a key signs as declared: RSA",
 		},
 		{
 			"hashes with SHA-256 whatever the scheme", signing(func(_ context.Context, k Key,
-				_ signature.Signer) (signature.Signer, error) {
-				return signature.LoadSigner(k.Private, crypto.SHA256)
+				_ keys.Signer) (keys.Signer, error) {
+				return loaded(signature.LoadSigner(k.Private, crypto.SHA256))
 			}), "a key signs as declared: ECDSA P-384",
 		},
 		{
-			"takes the largest salt", signing(func(_ context.Context, k Key, s signature.Signer) (signature.Signer, error) {
+			"takes the largest salt", signing(func(_ context.Context, k Key, s keys.Signer) (keys.Signer, error) {
 				if private, ok := k.Private.(*rsa.PrivateKey); ok {
-					return signature.LoadRSAPSSSigner(private, crypto.SHA256, nil)
+					return loaded(signature.LoadRSAPSSSigner(private, crypto.SHA256, nil))
 				}
 				return s, nil
 			}), "a key signs as declared: RSA",
 		},
 		{
-			"goes by the curve", signing(func(_ context.Context, k Key, s signature.Signer) (signature.Signer, error) {
-				if strings.HasPrefix(k.Declared.Type, "ecdsa") {
-					return signature.LoadDefaultSigner(k.Private)
+			"goes by the curve", signing(func(_ context.Context, k Key, s keys.Signer) (keys.Signer, error) {
+				if strings.HasPrefix(k.KeyType, "ecdsa") {
+					return loaded(signature.LoadDefaultSigner(k.Private))
 				}
 				return s, nil
 			}), "a key signs as declared: ECDSA P-384 declared as P-256",
@@ -310,18 +321,18 @@ func TestFlakyPassesTheSuite(t *testing.T) {
 func TestFlakyFailsAsItIsTold(t *testing.T) {
 	k, other := ecdsaP256().New(t, "acme"), ecdsaP256().New(t, "acme")
 	boom := errors.New("boom")
-	for _, verb := range []Verb{Signer, PublicKey, SignMessage} {
+	for _, verb := range []Verb{Signer, Public, Sign} {
 		// use returns the error of the verb's call.
 		use := func(ctx context.Context, f *Flaky) error {
 			s, err := f.Signer(ctx, k.Request())
 			if verb == Signer || err != nil {
 				return err
 			}
-			if verb == PublicKey {
-				_, err = s.PublicKey(options.WithContext(ctx))
+			if verb == Public {
+				_, err = s.Public(ctx)
 				return err
 			}
-			sig, err := s.SignMessage(strings.NewReader("timestamp"), options.WithContext(ctx))
+			sig, err := s.Sign(ctx, []byte("timestamp"))
 			return errors.Join(err, k.Verify([]byte("timestamp"), sig))
 		}
 		flaky := func(fault Fault) *Flaky {
@@ -348,13 +359,13 @@ func TestFlakyFailsAsItIsTold(t *testing.T) {
 			})
 
 			f = flaky(Fault{Instead: other.Signer(t)})
-			if verb == SignMessage {
+			if verb == Sign {
 				require.Error(t, use(t.Context(), f), "the signature is another key's")
 				return
 			}
 			s, err := f.Signer(t.Context(), k.Request())
 			require.NoError(t, err)
-			public, err := s.PublicKey()
+			public, err := s.Public(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, other.Private.Public(), public)
 		})
@@ -366,11 +377,11 @@ func TestFlakyRemembersCallsInOrder(t *testing.T) {
 	f := NewFlaky(honest(t, k), nil)
 	s, err := f.Signer(t.Context(), k.Request())
 	require.NoError(t, err)
-	_, err = s.PublicKey()
+	_, err = s.Public(t.Context())
 	require.NoError(t, err)
-	_, err = s.SignMessage(strings.NewReader("x"))
+	_, err = s.Sign(t.Context(), []byte("x"))
 	require.NoError(t, err)
-	assert.Equal(t, []Call{{Signer, k.Request(), 1}, {PublicKey, k.Request(), 2}, {SignMessage, k.Request(), 3}},
+	assert.Equal(t, []Call{{Signer, k.Request(), 1}, {Public, k.Request(), 2}, {Sign, k.Request(), 3}},
 		f.Calls())
 }
 
@@ -379,13 +390,15 @@ func TestGoTUFVerifiesEveryKind(t *testing.T) {
 		t.Run(kind.Name, func(t *testing.T) {
 			k := kind.New(t, "acme")
 			root := metadata.Root(time.Now().Add(time.Hour))
-			require.NoError(t, root.Signed.AddKey(k.Declared, metadata.TIMESTAMP))
+			declared := new(metadata.Key)
+			require.NoError(t, json.Unmarshal(k.Declared, declared))
+			require.NoError(t, root.Signed.AddKey(declared, metadata.TIMESTAMP))
 			timestamp := metadata.Timestamp(time.Now().Add(time.Hour))
 			message, err := cjson.EncodeCanonical(timestamp.Signed)
 			require.NoError(t, err)
-			sig, err := k.Signer(t).SignMessage(bytes.NewReader(message))
+			sig, err := k.Signer(t).Sign(t.Context(), message)
 			require.NoError(t, err)
-			timestamp.Signatures = []metadata.Signature{{KeyID: k.ID, Signature: sig}}
+			timestamp.Signatures = []metadata.Signature{{KeyID: root.Signed.Roles[metadata.TIMESTAMP].KeyIDs[0], Signature: sig}}
 			require.NoError(t, root.VerifyDelegate(metadata.TIMESTAMP, timestamp))
 		})
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -38,9 +37,9 @@ func concurrent(t testing.TB, backend Backend, kind Kind) {
 			if !assert.NoError(t, err) || !assert.NotNil(t, own) {
 				return
 			}
-			for _, s := range []signature.Signer{own, shared} {
+			for _, s := range []keys.Signer{own, shared} {
 				message := bytes.Repeat([]byte{byte(i)}, 1000)
-				sig, err := s.SignMessage(bytes.NewReader(message))
+				sig, err := s.Sign(t.Context(), message)
 				assert.NoError(t, err)
 				assert.NoError(t, k.Verify(message, sig))
 			}
@@ -159,12 +158,12 @@ func outlives(t testing.TB, backend Backend) {
 }
 
 // holds checks that a provider has a key, and returns its signer.
-func holds(t testing.TB, p keys.Provider, k Key) signature.Signer {
+func holds(t testing.TB, p keys.Provider, k Key) keys.Signer {
 	t.Helper()
 	s, err := p.Signer(t.Context(), k.Request())
 	require.NoError(t, err)
 	require.NotNil(t, s)
-	public, err := s.PublicKey()
+	public, err := s.Public(t.Context())
 	require.NoError(t, err)
 	declared, ok := k.Private.Public().(interface{ Equal(crypto.PublicKey) bool })
 	require.True(t, ok)
@@ -180,9 +179,11 @@ func lacks(t testing.TB, p keys.Provider, req keys.Request) {
 	require.Nil(t, s)
 }
 
-func signsAs(t testing.TB, s signature.Signer, k Key, message []byte) {
+func signsAs(t testing.TB, s keys.Signer, k Key, message []byte) {
 	t.Helper()
-	sig, err := s.SignMessage(bytes.NewReader(message))
+	before := bytes.Clone(message)
+	sig, err := s.Sign(t.Context(), message)
 	require.NoError(t, err)
-	require.NoError(t, k.Verify(message, sig), "%s by scheme %s", k.ID, k.Declared.Scheme)
+	require.Equal(t, before, message, "the message is not changed")
+	require.NoError(t, k.Verify(message, sig), "%s by scheme %s", k.ID, k.Scheme)
 }
