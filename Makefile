@@ -53,9 +53,15 @@ fuzz:
 bench:
 	go test -run '^$$' -bench . -benchmem -timeout 2h ./tufupdate ./internal/tufmeta
 
-# The race detector needs a C compiler, the foreign clients Node, and tests of tasks and settings the servers that they start.
+# The race detector needs a C compiler, foreign clients need Node, and tests of tasks and settings the
+# servers that they start. Only what is missing is installed: Node may come from elsewhere.
 deps:
-	@if ! { command -v gcc && command -v npm && command -v redis-server && command -v redis-cli && ls /usr/lib/postgresql/*/bin/initdb; } >/dev/null 2>&1; then \
-		export DEBIAN_FRONTEND=noninteractive; \
-		apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev nodejs npm postgresql redis-server redis-tools; \
+	@missing=; need() { command -v "$$1" >/dev/null || missing+=" $$2"; }; \
+	need gcc 'gcc libc6-dev'; need npm 'nodejs npm'; need redis-server redis-server; need redis-cli redis-tools; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=' postgresql'; \
+	if [[ -n $$missing ]]; then \
+		root=; [[ $$(id -u) == 0 ]] || root=$$(command -v sudo) || \
+			{ echo "missing Debian packages:$$missing (install them, or run this as root)" >&2; exit 1; }; \
+		$$root apt-get update -q; \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	fi

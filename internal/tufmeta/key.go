@@ -84,11 +84,11 @@ func parseKey(id string, object value) (*Key, error) {
 // no document that has it. They take a name that differs in case for the real one.
 func checkReadable(declared json.RawMessage) error {
 	var key struct {
-		KeyType string `json:"keytype"`
-		Scheme  string `json:"scheme"`
+		KeyType string
+		Scheme  string
 		KeyVal  struct {
-			Public string `json:"public"`
-		} `json:"keyval"`
+			Public string
+		}
 	}
 	return json.Unmarshal(declared, &key)
 }
