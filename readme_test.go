@@ -1,8 +1,10 @@
 package tufonline_test
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the README shows is what compiles and runs in examples/embed.
+// The README's Go block is a part of examples/embed, which compiles and runs.
 func TestTheReadmeShowsTheExample(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -25,7 +27,13 @@ func TestTheReadmeShowsTheExample(t *testing.T) {
 	require.Contains(t, string(example), snippet)
 }
 
-// What docs/ says is tested has a test of that name.
+func TestTheManualFitsOnAScreen(t *testing.T) {
+	manual, err := exec.CommandContext(t.Context(), "go", "doc", "./tufupdate").Output()
+	require.NoError(t, err)
+	assert.LessOrEqual(t, bytes.Count(manual, []byte("\n")), 40, "go doc ./tufupdate")
+}
+
+// Each test that a document names exists.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	defined := map[string]bool{}
 	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {

@@ -11,48 +11,55 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// A Config is what an [Updater] works with. Store, Keys and Roots are required.
+// A Config configures an [Updater]. Store, Keys and Roots are required.
 type Config struct {
-	// Store holds the repositories. Every writer of a repository has to write through a store that
-	// is atomic among all of them.
+	// Store holds the repositories. An app's files lie below its name, and their names follow the
+	// specification: acme/desktop/1.root.json, acme/desktop/timestamp.json. Any TUF tool may have
+	// written them. Every writer of a repository must use a store that is atomic among all writers.
 	Store storage.Store
 
-	// Keys signs. A role is online if it holds a threshold of the role's keys.
+	// Keys signs. A role is online if Keys holds a threshold of the role's keys.
 	Keys keys.Provider
 
-	// Tasks keeps what ForceOnline accepts. Nil: a tasks.Memory with its defaults, which forgets
-	// everything when the process ends.
+	// Tasks keeps the tasks that ForceOnline accepts. If nil, tasks.Memory with its defaults keeps
+	// them, which forgets everything when the process ends.
 	Tasks tasks.Store
 
-	// Roots returns the pinned root of an app: the version of root that the operator trusts. The
-	// Updater follows the repository's own roots from it. Any version of root will do, the newest
-	// protects best. An error that wraps ErrNotBootstrapped says that there is no such app.
+	// Roots returns the pinned root of an app: a version of root that the operator trusts. The
+	// Updater follows the repository's own roots from it. Any version will do; the newest protects
+	// best. If there is no such app, the error wraps ErrNotBootstrapped.
 	//
 	// PinnedRoot serves a program with one app. TrustFirstRoot, passed by name, pins nothing.
 	Roots func(ctx context.Context, app string) ([]byte, error)
 
-	// Settings returns what an operator has decided for an app. It is asked for each request and
-	// each roll; an error stops those. Nil: everything is read off the repository.
+	// Settings returns an operator's decisions for an app. The Updater calls it for each request
+	// and for each roll, which fail if it does. If nil, the repository decides everything.
 	Settings func(ctx context.Context, app string) (Settings, error)
 
-	// Renew, if not nil, has Run keep online roles from expiring without being asked.
+	// Renew has Run renew online roles before they expire. If nil, Run renews nothing.
 	Renew *Renew
 
-	// WarnExpiry is how long before a root or an offline role expires Status, and the rounds of
-	// Renew, warn. 0: thirty days.
+	// WarnExpiry is the time before a root or an offline role expires from which Status and the
+	// renewal warn. The default is thirty days.
 	WarnExpiry time.Duration
 
-	// RollTimeout bounds one roll, and one look of Renew at an app. 0: ten minutes.
+	// RollTimeout bounds one roll, and one check of an app by the renewal. The default is ten
+	// minutes.
 	RollTimeout time.Duration
 
-	// CacheSize bounds, in bytes, what is remembered of apps so that the next roll need not read it
-	// again: about the size of their files, or twice that where those are not in canonical form,
-	// and a few kilobytes an app. 0: 256 MiB. Negative: nothing is remembered. Of each app that was
-	// seen, some five hundred bytes are kept beyond that, so that nobody can take it back to an
-	// earlier state.
+	// CacheSize bounds the cache of apps' files, in bytes. An app takes about the size of its files
+	// and a few kilobytes, or twice the size where a file is not in canonical form. The default is
+	// 256 MiB; a negative size caches nothing.
+	//
+	// A roll of a cached app does not read the app's files. Before the roll publishes, it confirms
+	// that no other writer has published. Otherwise the roll begins again with the store's files.
+	// A damaged file may so be replaced by its next version, unnoticed. Status reads every file.
+	//
+	// In any case the Updater keeps some five hundred bytes for each app that it has seen, so that
+	// an attacker cannot take the app back to an earlier state while the process lives.
 	CacheSize int64
 
-	// Logger gets what happens, with the attributes app, role, version and task. Nil:
+	// Logger logs events with the attributes app, role, version and task. The default is
 	// slog.Default().
 	Logger *slog.Logger
 }
@@ -63,14 +70,14 @@ func PinnedRoot(root []byte) func(ctx context.Context, app string) ([]byte, erro
 	return func(context.Context, string) ([]byte, error) { return root, nil }
 }
 
-// TrustFirstRoot stands in Config.Roots for a pinned root where there is none. The Updater then
-// trusts the app's 1.root.json as it first sees it, for the life of the Updater, and logs a warning
-// that names it. An attacker who can write to the store before that decides which keys are trusted.
+// TrustFirstRoot is a function for Config.Roots that pins nothing. The Updater trusts the first
+// 1.root.json of the app that it sees, for the Updater's life, and logs a warning with its hash. An
+// attacker who can write to the store before that decides which keys are trusted.
 //
 // A Roots function may return TrustFirstRoot(ctx, app) for some apps and pin the others.
 func TrustFirstRoot(context.Context, string) ([]byte, error) { return nil, errTrustFirst }
 
-// errTrustFirst is how TrustFirstRoot tells the Updater to trust an app's first root. It is an
+// errTrustFirst tells the Updater to trust an app's first root; TrustFirstRoot returns it. It is an
 // error, not an empty root, so that a Roots function that finds nothing by mistake trusts nothing.
 var errTrustFirst = errors.New("no root is pinned: the first one seen is trusted")
 

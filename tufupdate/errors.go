@@ -11,45 +11,44 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Why a request is refused or a roll fails, to be tested with errors.Is. A roll that fails has left
-// the published repository as it was. Errors of the store, the key provider and the task store come
-// through wrapped, so that [storage.ErrTooLarge], [tasks.ErrFull] and the like can be told too.
+// The errors of requests and rolls, for errors.Is. A roll that fails leaves the published
+// repository as it was. Errors of the store, the key provider and the task store come wrapped, such
+// as [storage.ErrTooLarge] and tasks.ErrFull.
 var (
-	// ErrInvalidApp: the app's name is not a path of plain segments.
+	// ErrInvalidApp says that the app's name is not a path of plain segments.
 	ErrInvalidApp = errors.New("invalid app name")
-	// ErrRootRole: root was asked for; it is never signed online.
+	// ErrRootRole says that the caller asked for root, which is never signed online.
 	ErrRootRole = errors.New("root role cannot be updated online")
-	// ErrUnknownRole: the repository has no such role.
+	// ErrUnknownRole says that the repository has no such role.
 	ErrUnknownRole = published.ErrUnknownRole
-	// ErrTargetsOffline: targets was asked for, and its keys are offline.
+	// ErrTargetsOffline says that the caller asked for targets, whose keys are offline.
 	ErrTargetsOffline = custody.ErrTargetsOffline
-	// ErrNotBootstrapped: the app has no root or no timestamp yet, or its settings say that it is
-	// not ready.
+	// ErrNotBootstrapped says that the app has no root or no timestamp yet, or that its settings
+	// say it is not ready.
 	ErrNotBootstrapped = published.ErrNotBootstrapped
-	// ErrRootExpired: the newest root has expired; clients accept nothing until its key holders
-	// sign another.
+	// ErrRootExpired says that the newest root has expired. Clients accept nothing until root's key
+	// holders sign another.
 	ErrRootExpired = published.ErrRootExpired
-	// ErrNoKey: the provider does not have enough keys of a role that has to be signed. It is
+	// ErrNoKey says that the key provider lacks keys of a role that has to be signed. It is
 	// [keys.ErrNoKey].
 	ErrNoKey = keys.ErrNoKey
-	// ErrConflict: other writers won every time; the work can be tried again.
+	// ErrConflict says that other writers were faster at every attempt. Another roll may succeed.
 	ErrConflict = release.ErrConflict
-	// ErrRunning: the updater's Run has been called already, and an Updater runs once.
+	// ErrRunning says that Run has been called already. An Updater runs once.
 	ErrRunning = errors.New("updater is running")
-	// ErrStopped: the updater's Run has ended or is ending, so nothing more is accepted.
+	// ErrStopped says that Run is ending or has ended, and that the Updater accepts nothing more.
 	ErrStopped = errors.New("updater is stopping")
-	// ErrRenewalLate: the renewal has not come round to look at all apps for too long.
+	// ErrRenewalLate says that no pass of the renewal has succeeded for too long.
 	ErrRenewalLate = errors.New("renewal is late")
 )
 
-// A VerificationError says which file of a repository cannot be trusted, and why. Nothing was
-// signed.
+// A VerificationError says which file of a repository does not verify, and why. Nothing was signed.
 type VerificationError struct {
 	App     string
 	Role    string
 	Version int64  // 0 if it could not be read
 	File    string // its name in the store
-	Err     error  // what is wrong with it
+	Err     error  // why it does not verify
 }
 
 func (e *VerificationError) Error() string {
@@ -61,8 +60,8 @@ func (e *VerificationError) Error() string {
 
 func (e *VerificationError) Unwrap() error { return e.Err }
 
-// permanent reports whether another attempt at a roll would fail in the same way, unless somebody
-// sees to it.
+// permanent reports whether another attempt at a roll would fail in the same way until an operator
+// acts.
 func permanent(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidApp, ErrRootRole, ErrUnknownRole, ErrTargetsOffline, ErrNotBootstrapped, ErrRootExpired, ErrNoKey,

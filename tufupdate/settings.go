@@ -13,35 +13,33 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// Settings are an operator's decisions for one app. The zero value leaves all to the repository.
+// Settings are an operator's decisions for one app. The zero value lets the repository decide.
 type Settings struct {
-	// NotReady says why nothing may be signed yet, such as "bootstrap is under way". Empty: the app
-	// is ready.
+	// NotReady says why nothing may be signed yet, such as "bootstrap is under way". If empty, the
+	// app is ready.
 	NotReady string
 
-	// Targets says whether the targets role is online. The default is whether the key provider
-	// holds a threshold of its keys.
+	// Targets says whether the targets role is online. The default is TargetsByKeys.
 	Targets TargetsMode
 
-	// Validity is how long a new document of a role is valid, by role name; the bins of a
-	// delegation go by their name or their prefix. Roles that are missing go by the repository's
-	// x-tuf-on-ci-expiry-period, else DefaultValidity.
+	// Validity is how long a new document of a role is valid, by role name. A prefix of bins names
+	// all of them. The default is the repository's x-tuf-on-ci-expiry-period, else DefaultValidity.
 	Validity map[string]time.Duration
 
-	// ValidityOf, if not nil, is asked for the roles that Validity does not name, once a roll; for
-	// the bins of a delegation by their prefix. 0 leaves it to the repository. An error fails the
-	// roll.
+	// ValidityOf returns the validity of a role that Validity does not name; 0 means the default.
+	// A roll calls it once for each role, and once for the prefix of bins. An error fails the roll.
+	// If nil, Validity decides.
 	ValidityOf func(ctx context.Context, role string) (time.Duration, error)
 }
 
-// A TargetsMode says where the keys of an app's targets role are.
+// A TargetsMode says whether an app's targets role is online.
 type TargetsMode int
 
-// Where the keys of targets are.
+// The modes of the targets role.
 const (
 	TargetsByKeys  TargetsMode = iota // online if the key provider holds a threshold
 	TargetsOnline                     // online: missing keys are an error
-	TargetsOffline                    // offline, whatever keys are at hand
+	TargetsOffline                    // offline, even if the key provider holds its keys
 )
 
 // DefaultValidity returns how long a new document of a role is valid where neither the settings nor
@@ -100,8 +98,7 @@ func (s Settings) validity() release.Validity {
 	}
 }
 
-// settings returns a copy of the app's settings, or ErrNotBootstrapped if they say that it is not
-// ready.
+// settings returns a copy of the app's settings, or ErrNotBootstrapped if the app is not ready.
 func (u *Updater) settings(ctx context.Context, app string) (Settings, error) {
 	s, err := u.config.Settings(ctx, app)
 	if err != nil {

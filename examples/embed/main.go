@@ -1,5 +1,5 @@
-// Command embed is the library in one screen: a repository in memory, whose online roles are
-// rolled, and a client that follows.
+// Command embed shows the library in one screen. It makes a repository in memory, rolls its online
+// roles, and follows with a client.
 package main
 
 import (
@@ -24,11 +24,11 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	// A store and a key provider. Others are in the packages below storage, and in keys.
+	// Packages below storage have other stores, package keys has other key providers.
 	store, provider := storage.NewMemory(storage.MemoryOptions{}), keys.NewMemory()
 
-	// A repository, as another tool may have made it. Its online keys are in the provider, its root
-	// key is thrown away.
+	// The repository is like one that another tool made. The provider holds its online keys. The
+	// root key is thrown away.
 	root, err := newRepository(ctx, store, provider)
 	if err != nil {
 		return err
@@ -48,8 +48,7 @@ func run(ctx context.Context, out io.Writer) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- updater.Run(working) }()
 
-	// Sign and publish new versions: here of snapshot and timestamp, and of targets, since its key
-	// is online.
+	// Sign and publish new versions of timestamp and snapshot, and of targets, whose key is online.
 	task, err := updater.ForceOnline(ctx, app, nil)
 	if err != nil {
 		return err
@@ -60,13 +59,13 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out, task.State, task.Result.Versions, task.Result.Error)
 
-	// Stop: what was accepted is finished first.
+	// Run finishes what it has begun.
 	stop()
 	if err := <-stopped; err != nil {
 		return err
 	}
 
-	// What clients see.
+	// The client verifies from the same root.
 	content, err := download(ctx, store, root, target)
 	if err != nil {
 		return err
