@@ -17,8 +17,8 @@ import (
 
 const baseURL = "https://repository.invalid/"
 
-// download does what an end user's machine does: go-tuf's client, which trusts nothing but root,
-// gets a target file.
+// download downloads a target file with go-tuf's client, which trusts only root, as an end user's
+// machine does.
 func download(ctx context.Context, store storage.Store, root []byte, path string) ([]byte, error) {
 	cfg, err := config.New(baseURL, root)
 	if err != nil {
@@ -40,13 +40,13 @@ func download(ctx context.Context, store storage.Store, root []byte, path string
 	return data, err
 }
 
-// A fetcher reads the store in the place of an HTTP client.
+// A fetcher reads the store instead of an HTTP server.
 type fetcher struct {
 	ctx   context.Context
 	store storage.Store
 }
 
-// DownloadFile is what go-tuf's client calls.
+// DownloadFile implements go-tuf's fetcher.Fetcher.
 func (f fetcher) DownloadFile(rawURL string, maxLength int64, _ time.Duration) ([]byte, error) {
 	path, err := url.PathUnescape(strings.TrimPrefix(rawURL, baseURL))
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// The only target file, and what is in it.
+// The only target file and its content.
 const (
 	target  = "hello.txt"
 	content = "hello"
 )
 
-// newRepository makes a repository with go-tuf's own means, and returns its root.
+// newRepository makes a repository with go-tuf and returns its root.
 func newRepository(ctx context.Context, store storage.Store, provider *keys.Memory) ([]byte, error) {
 	expires := time.Now().AddDate(0, 0, 1).UTC().Truncate(time.Second)
 	root := metadata.Root(expires)
@@ -77,7 +77,7 @@ func newRepository(ctx context.Context, store storage.Store, provider *keys.Memo
 	return rootFile, err
 }
 
-// publish signs a document and writes it: the timestamp to be replaced, all others for ever.
+// publish signs a document and writes it. Later releases replace the timestamp and no other file.
 func publish[T metadata.Roles](
 	ctx context.Context, store storage.Store, name string, md *metadata.Metadata[T], signer signature.Signer,
 ) ([]byte, error) {

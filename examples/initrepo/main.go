@@ -1,11 +1,11 @@
-// Command initrepo makes a TUF repository for an app that has none yet: keys, root, and empty
-// targets, in any store.
+// Command initrepo makes a TUF repository for an app that has none: keys, root, and empty targets,
+// in any store.
 //
 //	initrepo -app acme/desktop -store file:///srv/tuf \
 //	  -root-keys /media/usb/acme -keys /etc/tuf/keys -roots /etc/tuf/roots
 //
-// The root keys are to be taken offline. The online keys are where the server (and package keys'
-// Dir) looks for them. Nothing is ever overwritten.
+// Take the root keys offline. The online keys are where the server, and package keys' Dir, read
+// them. Initrepo overwrites nothing.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// options are what the flags say.
+// options holds the values of the flags.
 type options struct {
 	newrepo.Config
 	store string
@@ -54,13 +54,13 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.App, "app", "", "the app, as `owner/name`")
 	flags.StringVar(&o.store, "store", "", "`URL` of the store: file:///folder, s3://bucket?region=…")
 	flags.StringVar(&o.RootKeyDir, "root-keys", "", "`folder` for the root keys, to be taken offline")
-	flags.StringVar(&o.KeyDir, "keys", "", "`folder` for the online keys, as the server's flag of that name")
+	flags.StringVar(&o.KeyDir, "keys", "", "`folder` for the online keys, the server's -keys")
 	flags.StringVar(&o.roots, "roots", "",
-		"`folder` for the first root, as the server's flag of that name (default: it is only in the store)")
+		"`folder` for the first root, the server's -roots (default: the root is only in the store)")
 	flags.IntVar(&o.RootKeys, "root-count", 1, "how many root `keys` to make")
 	flags.IntVar(&o.RootThreshold, "threshold", 1, "how many root `keys` have to sign a root")
 	flags.StringVar(&o.KeyType, "key-type", newrepo.Ed25519, "`type` of all keys: ed25519, ecdsa or rsa")
-	flags.BoolVar(&o.TargetsOffline, "targets-offline", false, "put the targets key with the root keys")
+	flags.BoolVar(&o.TargetsOffline, "targets-offline", false, "put the targets key beside the root keys")
 	for role, days := range map[string]int{"root": 365, "targets": 90, "snapshot": 7, "timestamp": 1} {
 		o.days[role] = flags.Int(role+"-days", days, "validity of the first "+role+" in `days`")
 	}
@@ -122,13 +122,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 Root keys:   %[3]s (take them offline now, and keep copies)
 Online keys: %[4]s
-First root:  %[5]s (clients and signers trust the repository by it)
+First root:  %[5]s (pin it in the server and ship it in clients)
 `, o.App, o.store, o.RootKeyDir, filepath.Join(o.KeyDir, filepath.FromSlash(o.App)),
 		cmp.Or(pin, o.App+"/1.root.json in the store"))
 	return err
 }
 
-// writePin writes the first root to where the server looks for it.
+// writePin writes the first root to the file from which the server pins it.
 func writePin(name string, root []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err

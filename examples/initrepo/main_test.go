@@ -18,7 +18,7 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// arguments are those of a repository in dir, with more added.
+// arguments returns the flags for a repository in dir, and more.
 func arguments(dir string, more ...string) []string {
 	return append([]string{
 		"-app", "acme/desktop", "-store", "file://" + dir + "/store?create_dir=true",
@@ -65,7 +65,7 @@ func TestANewRepositoryCanBeRolledAndIsTrustedByClients(t *testing.T) {
 	}
 }
 
-// keyFiles returns the names of the files in dir, none of which others can read.
+// keyFiles returns the names of the files in dir, which only their owner can read.
 func keyFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -19,7 +19,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 )
 
-// The types of keys that can be made: Ed25519, ECDSA on P-256, RSA with 3072 bits.
+// The types of keys: Ed25519, ECDSA on P-256, RSA with 3072 bits.
 const (
 	Ed25519 = "ed25519"
 	ECDSA   = "ecdsa"
@@ -61,7 +61,7 @@ func newKey(keyType string) (*key, error) {
 	return &key{id, private, public}, nil
 }
 
-// signer returns a signer as go-tuf wants it.
+// signer returns a signer for go-tuf.
 func (k *key) signer() (signature.Signer, error) {
 	if private, ok := k.private.(*rsa.PrivateKey); ok {
 		return signature.LoadRSAPSSSigner(private, crypto.SHA256, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
@@ -69,7 +69,7 @@ func (k *key) signer() (signature.Signer, error) {
 	return signature.LoadSigner(k.private, crypto.SHA256)
 }
 
-// writeKeys writes the private keys, each to a file of its own that only its owner can read.
+// writeKeys writes each private key to a file that only its owner can read.
 func (m *maker) writeKeys() error {
 	online := filepath.Join(m.KeyDir, filepath.FromSlash(m.App))
 	for role, all := range m.keys {
@@ -86,7 +86,7 @@ func (m *maker) writeKeys() error {
 	return nil
 }
 
-// write writes the key as PKCS #8 to dir, under its ID.
+// write writes the key to dir as PKCS #8, under its ID.
 func (k *key) write(dir string) error {
 	der, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package newrepo makes TUF repositories for apps that have none yet. What it makes is plain: one
-// root, consistent snapshots, no delegations. From there on any TUF tool can go on with it.
+// Package newrepo makes TUF repositories for apps that have none. A new repository has one root,
+// consistent snapshots and no delegations. Any TUF tool can go on with it.
 package newrepo
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A Config says what repository to make.
+// A Config describes the repository to make.
 type Config struct {
 	Store storage.Store
 	App   string // path of plain segments
@@ -24,29 +24,28 @@ type Config struct {
 	RootKeys      int // how many root keys are made; at least 1
 	RootThreshold int // how many of them sign a root; from 1 to RootKeys
 
-	KeyType string // Ed25519, ECDSA or RSA; of all keys
+	KeyType string // of all keys: Ed25519, ECDSA or RSA
 
-	RootKeyDir string // gets the root keys, one file each, which are to be taken offline
+	RootKeyDir string // gets the root keys, one file each, to be taken offline
 	KeyDir     string // gets the online keys under <app>/<key ID>, as keys.Dir reads them
 
-	// TargetsOffline has the targets key put beside the root keys.
+	// TargetsOffline puts the targets key beside the root keys.
 	TargetsOffline bool
 
-	// Validity is how long the first documents are valid, by role. Root and targets a year,
-	// snapshot a week, timestamp a day where it is missing.
+	// Validity is how long the first documents are valid, by role. The default is a year for root
+	// and targets, a week for the snapshot, and a day for the timestamp.
 	Validity map[string]time.Duration
 
 	// Targets are the first target files, by path.
 	Targets map[string][]byte
 }
 
-// ErrExists says that there is something already where the repository or a key should be put.
-// Nothing is ever overwritten.
+// ErrExists says that a repository or a key is already there. Create overwrites nothing.
 var ErrExists = errors.New("there is a repository or a key already")
 
-// Create makes keys and a repository, and returns its root. The keys are written first, then what
-// the timestamp leads to, and the timestamp last; whatever stops it in between leaves something
-// that is no repository yet, and in the way of another attempt.
+// Create makes keys and a repository, and returns the root. It writes the keys first, then the
+// files that the timestamp leads to, and the timestamp last. If it fails in between, there is no
+// repository yet, and its files may make another attempt return ErrExists.
 func Create(ctx context.Context, c Config) ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -118,7 +117,7 @@ func (c *Config) expires(role string) time.Time {
 	return time.Now().Add(validity).UTC().Truncate(time.Second) // go-tuf would write fractions
 }
 
-// A maker is a repository in the making.
+// A maker holds the keys of a new repository.
 type maker struct {
 	*Config
 	keys map[string][]*key // by role
@@ -142,7 +141,7 @@ func (c *Config) newMaker() (*maker, error) {
 	return m, nil
 }
 
-// files are the signed documents.
+// files holds the signed documents.
 type files struct{ root, targets, snapshot, timestamp []byte }
 
 func (m *maker) sign() (f files, err error) {
@@ -180,8 +179,8 @@ func (m *maker) sign() (f files, err error) {
 	return f, err
 }
 
-// listed is the entry of version 1 of a file, with length and hash: some clients want them in the
-// timestamp.
+// listed returns the entry of version 1 of a file. It has length and hash, which some clients want
+// in the timestamp.
 func listed(file []byte) *metadata.MetaFiles {
 	sum := sha256.Sum256(file)
 	return &metadata.MetaFiles{Version: 1, Length: int64(len(file)), Hashes: metadata.Hashes{"sha256": sum[:]}}

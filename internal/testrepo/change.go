@@ -9,7 +9,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Read returns a file of the repository by its name below the app.
+// Read returns the file of that name in the store.
 func (r *Repo) Read(t testing.TB, key string) []byte {
 	t.Helper()
 	object, err := r.Store.Get(t.Context(), key)
@@ -17,7 +17,7 @@ func (r *Repo) Read(t testing.TB, key string) []byte {
 	return object.Data
 }
 
-// Overwrite does what somebody with write access to the bucket can do: any bytes under any key.
+// Overwrite puts any bytes under any name, as an attacker with write access to the store can.
 func (r *Repo) Overwrite(t testing.TB, key string, data []byte) {
 	t.Helper()
 	require.NoError(t, r.Store.(storage.Deleter).Delete(t.Context(), key))
@@ -25,7 +25,7 @@ func (r *Repo) Overwrite(t testing.TB, key string, data []byte) {
 	require.NoError(t, err)
 }
 
-// Targets returns a published targets role as go-tuf reads it.
+// Targets reads a published targets role with go-tuf.
 func (r *Repo) Targets(t testing.TB, role string, version int64) *metadata.Metadata[metadata.TargetsType] {
 	t.Helper()
 	md, err := metadata.Targets().FromBytes(r.Read(t, r.File(role, version)))
@@ -33,14 +33,15 @@ func (r *Repo) Targets(t testing.TB, role string, version int64) *metadata.Metad
 	return md
 }
 
-// Upload is what the holders of an offline role's keys do: they change its document, sign the next
-// version and put it into the store. With it go roles that it delegates to anew.
+// Upload changes a role's document, signs it as that version and puts it into the store, as the
+// holders of an offline role's keys do.
 func (r *Repo) Upload(t testing.TB, role string, version int64, change func(*metadata.TargetsType)) {
 	t.Helper()
 	r.create(t, role, version, r.NextTargets(t, role, version, change))
 }
 
-// NextTargets is Upload without the upload. It goes on from the last version that can be read.
+// NextTargets returns the document that Upload would put into the store. It changes the last
+// version that can be read.
 func (r *Repo) NextTargets(t testing.TB, role string, version int64, change func(*metadata.TargetsType)) []byte {
 	t.Helper()
 	md := metadata.Targets(r.expires(role))
@@ -59,8 +60,8 @@ func (r *Repo) NextTargets(t testing.TB, role string, version int64, change func
 	return sign(t, r, role, md)
 }
 
-// Rotate replaces the keys of a top-level role and publishes the next root, signed by the keys of
-// the last and of this one.
+// Rotate replaces the keys of a top-level role and publishes the next root. The root keys of both
+// versions sign it.
 func (r *Repo) Rotate(t testing.TB, role string) {
 	t.Helper()
 	old := r.Keys[role]

@@ -18,8 +18,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A Client is go-tuf's client, reading a store as if over HTTP. It keeps what it trusts from one
-// refresh to the next.
+// A Client is go-tuf's client, which reads a store as if over HTTP. With a cache, it keeps its
+// trusted files from one refresh to the next.
 type Client struct {
 	config *config.UpdaterConfig
 	fetch  *fetcher
@@ -27,8 +27,8 @@ type Client struct {
 
 const baseURL = "https://repository.invalid/"
 
-// NewClient returns a client of an app that trusts nothing but a root. Without cache it forgets
-// what it saw after each refresh.
+// NewClient returns a client of an app that trusts only a root. Without cache the client forgets
+// every file after a refresh.
 func NewClient(t testing.TB, store storage.Store, app string, root []byte, cache bool) *Client {
 	t.Helper()
 	cfg, err := config.New(baseURL, root)
@@ -42,7 +42,7 @@ func NewClient(t testing.TB, store storage.Store, app string, root []byte, cache
 	return c
 }
 
-// Refresh does what a client does first: root, timestamp, snapshot, targets.
+// Refresh updates root, timestamp, snapshot and targets.
 func (c *Client) Refresh() error {
 	_, err := c.refresh()
 	return err
@@ -56,7 +56,7 @@ func (c *Client) refresh() (*updater.Updater, error) {
 	return u, u.Refresh()
 }
 
-// Target refreshes and downloads a target file, by whatever delegations lead to it.
+// Target refreshes and downloads a target file through the delegations that lead to it.
 func (c *Client) Target(path string) ([]byte, error) {
 	u, err := c.refresh()
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *Client) Target(path string) ([]byte, error) {
 	return data, err
 }
 
-// Versions refreshes and returns what the client now trusts: the versions of timestamp, snapshot,
-// and all that the snapshot lists.
+// Versions refreshes and returns the versions that the client now trusts, by role: root, timestamp,
+// snapshot, and every role that the snapshot lists.
 func (c *Client) Versions() (map[string]int64, error) {
 	u, err := c.refresh()
 	if err != nil {
@@ -95,7 +95,7 @@ type fetcher struct {
 	app   string
 }
 
-// DownloadFile is what go-tuf's client fetches with.
+// DownloadFile implements go-tuf's fetcher.Fetcher.
 func (f *fetcher) DownloadFile(rawURL string, maxLength int64, _ time.Duration) ([]byte, error) {
 	path, err := url.PathUnescape(strings.TrimPrefix(rawURL, baseURL))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Copy returns the repository as it is now, in a memory store of its own. Its keys are those of r;
-// neither may be rotated afterwards.
+// Copy copies the repository into a memory store of its own. The copy shares r's keys, so neither
+// may be rotated afterwards.
 func (r *Repo) Copy(t testing.TB) *Repo {
 	t.Helper()
 	store := storage.NewMemory(storage.MemoryOptions{})
@@ -25,7 +25,7 @@ func (r *Repo) Copy(t testing.TB) *Repo {
 	return &c
 }
 
-// Copy returns a client that trusts what c trusts now, and reads another store. c must have a
+// Copy returns a client that trusts the same files as c and reads another store. c must have a
 // cache.
 func (c *Client) Copy(t testing.TB, store storage.Store) *Client {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 	"github.com/tufonline/tufonline/keys"
 )
 
-// A Key is a private key with the key object that go-tuf declares for its public half.
+// A Key is a private key, and the key object of its public half as go-tuf declares it.
 type Key struct {
 	ID      string
 	Private crypto.Signer
@@ -48,12 +48,12 @@ func NewKey(t testing.TB, kind string) *Key {
 	require.NoError(t, err)
 	k.Public, err = metadata.KeyFromPublicKey(k.Private.Public())
 	require.NoError(t, err)
-	k.ID, err = k.Public.ID() // go-tuf remembers it, so fields that are added later do not change it
+	k.ID, err = k.Public.ID() // go-tuf keeps it, so fields that are added later do not change it
 	require.NoError(t, err)
 	return k
 }
 
-// Signer returns a signer as a keys.Provider hands it out.
+// Signer returns the signer that a keys.Provider hands out.
 func (k *Key) Signer(t testing.TB) keys.Signer {
 	t.Helper()
 	s, err := keys.NewSigner(k.Private, k.Public.Scheme)
@@ -61,7 +61,7 @@ func (k *Key) Signer(t testing.TB) keys.Signer {
 	return s
 }
 
-// Sigstore returns a signer as go-tuf wants it. It is for one goroutine at a time.
+// Sigstore returns a signer for go-tuf. It is for one goroutine at a time.
 func (k *Key) Sigstore(t testing.TB) signature.Signer {
 	t.Helper()
 	if private, ok := k.Private.(*rsa.PrivateKey); ok {

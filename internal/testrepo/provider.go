@@ -9,7 +9,7 @@ import (
 	"github.com/tufonline/tufonline/keys"
 )
 
-// A Provider holds the keys of some roles of a repository, and counts what they sign.
+// A Provider is a keys.Provider that holds the keys of some roles and counts their signatures.
 type Provider struct {
 	t          testing.TB
 	repo       *Repo
@@ -17,8 +17,8 @@ type Provider struct {
 	signatures atomic.Int64
 }
 
-// Provider returns a provider that holds the keys that the repository has at the time of each call,
-// but not those of root and of the roles named.
+// Provider returns a provider with the keys that the repository has at the time of each call. It
+// holds no keys of root or of the offline roles.
 func (r *Repo) Provider(t testing.TB, offline ...string) *Provider {
 	p := &Provider{t: t, repo: r, offline: map[string]bool{"root": true}}
 	for _, role := range offline {
@@ -27,10 +27,10 @@ func (r *Repo) Provider(t testing.TB, offline ...string) *Provider {
 	return p
 }
 
-// Signatures returns how many signatures were made.
+// Signatures returns how many signatures the provider has made.
 func (p *Provider) Signatures() int64 { return p.signatures.Load() }
 
-// Signer is the method of keys.Provider.
+// Signer implements keys.Provider.
 func (p *Provider) Signer(_ context.Context, req keys.Request) (keys.Signer, error) {
 	if req.App == p.repo.App {
 		for role, all := range p.repo.Keys {

@@ -1,6 +1,5 @@
-// Package testrepo builds TUF repositories for tests, and plays the client. Both are go-tuf's own:
-// nothing of what this project signs with is used here, so that tests compare it with something
-// else.
+// Package testrepo builds TUF repositories for tests, and plays the client. It signs and verifies
+// with go-tuf, so that tests compare this project's code with other code.
 package testrepo
 
 import (
@@ -17,13 +16,13 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Options say what a repository is like. The zero value: consistent snapshots, ed25519, thresholds
-// of one, everything online, compact files.
+// Options describe a repository. By default it has consistent snapshots, Ed25519 keys, thresholds
+// of one and compact files.
 type Options struct {
 	App          string // default acme/app
 	Inconsistent bool   // no consistent snapshots
 	Pretty       bool   // indented files
-	Unknown      bool   // fields that nobody knows, in every object
+	Unknown      bool   // unknown fields in every object
 	Hashes       bool   // snapshot and timestamp list lengths and hashes
 
 	ExpiryPeriod int // x-tuf-on-ci-expiry-period in days, for the top-level roles; 0: none
@@ -36,11 +35,10 @@ type Options struct {
 	HashBins   int                  // bins-0 to bins-f delegated by hash prefixes, if not 0
 	Succinct   int                  // bit length of succinct bins "bin-…", if not 0
 	BinTarget  string               // path of a target file in the succinct bin that it belongs to
-	// roles that the snapshot lists although nobody delegates to them and they have no file
-	Listed []string
+	Listed     []string             // roles that the snapshot lists without a delegation or a file
 }
 
-// A Delegation is a delegated role and those that it delegates to.
+// A Delegation describes a delegated role and the roles that it delegates to.
 type Delegation struct {
 	Name     string
 	Paths    []string
@@ -48,7 +46,7 @@ type Delegation struct {
 	Children []Delegation
 }
 
-// A Repo is a repository with all its private keys.
+// A Repo is a repository and all its private keys.
 type Repo struct {
 	App     string
 	Store   storage.Store
@@ -58,7 +56,7 @@ type Repo struct {
 	root    *metadata.Metadata[metadata.RootType] // the newest
 }
 
-// TopTarget is a target file that every repository has in targets.
+// TopTarget is the target file that targets has in every repository.
 const TopTarget = "hello.txt"
 
 // New builds a repository in a store and publishes it.
@@ -92,7 +90,7 @@ func unknown(where string) map[string]any {
 	return map[string]any{"x-unknown": map[string]any{"where": where, "list": []any{"b", "a", 1}, "null": nil}}
 }
 
-// newKeys makes as many keys for a role as its threshold asks for.
+// newKeys makes keys for a role, as many as its threshold.
 func (r *Repo) newKeys(t testing.TB, role string) []*Key {
 	t.Helper()
 	kind := r.options.Keys[role]
@@ -160,7 +158,7 @@ func (r *Repo) buildTargets(t testing.TB, snapshot *metadata.Metadata[metadata.S
 	r.publishTargets(t, metadata.TARGETS, targets, snapshot)
 }
 
-// delegate adds delegations to a targets document, and publishes the delegated roles.
+// delegate adds delegations to a targets document and publishes the delegated roles.
 func (r *Repo) delegate(t testing.TB, from *metadata.TargetsType, snapshot *metadata.Metadata[metadata.SnapshotType],
 	all []Delegation) {
 	t.Helper()
@@ -222,7 +220,7 @@ func (r *Repo) buildSuccinct(t testing.TB, from *metadata.TargetsType,
 	}
 }
 
-// publishTargets signs and writes version 1 of a targets role and lists it.
+// publishTargets signs and writes version 1 of a targets role and lists it in the snapshot.
 func (r *Repo) publishTargets(t testing.TB, role string, md *metadata.Metadata[metadata.TargetsType],
 	snapshot *metadata.Metadata[metadata.SnapshotType],
 ) {
@@ -235,8 +233,8 @@ func (r *Repo) publishTargets(t testing.TB, role string, md *metadata.Metadata[m
 	snapshot.Signed.Meta[role+".json"] = r.metaFile(1, data)
 }
 
-// AddTarget adds a target file to a targets document and puts it into the store. Its content is its
-// path.
+// AddTarget adds a target file to a targets document and puts it into the store. The file's content
+// is its path.
 func (r *Repo) AddTarget(t testing.TB, to *metadata.TargetsType, path string) {
 	t.Helper()
 	info, err := metadata.TargetFile().FromBytes(path, []byte(path), "sha256")
@@ -271,7 +269,7 @@ func (r *Repo) metaFile(version int64, data []byte) *metadata.MetaFiles {
 	return m
 }
 
-// sign signs with all keys of a role and returns the file.
+// sign signs a document with all keys of its role and returns the file.
 func sign[T metadata.Roles](t testing.TB, r *Repo, role string, md *metadata.Metadata[T]) []byte {
 	t.Helper()
 	if r.options.Unknown {
@@ -280,7 +278,7 @@ func sign[T metadata.Roles](t testing.TB, r *Repo, role string, md *metadata.Met
 	return SignWith(t, md, r.options.Pretty, r.Keys[role]...)
 }
 
-// SignWith signs with these keys and no others, and returns the file.
+// SignWith signs a document with these keys only and returns the file.
 func SignWith[T metadata.Roles](t testing.TB, md *metadata.Metadata[T], pretty bool, keys ...*Key) []byte {
 	t.Helper()
 	md.ClearSignatures()
@@ -298,7 +296,7 @@ func SignWith[T metadata.Roles](t testing.TB, md *metadata.Metadata[T], pretty b
 	return data
 }
 
-// File returns the key in the store of a role's file.
+// File returns the name of a role's file in the store.
 func (r *Repo) File(role string, version int64) string {
 	if role == metadata.TIMESTAMP || r.options.Inconsistent && role != metadata.ROOT {
 		return r.App + "/" + role + ".json"
@@ -306,8 +304,7 @@ func (r *Repo) File(role string, version int64) string {
 	return fmt.Sprintf("%s/%d.%s.json", r.App, version, role)
 }
 
-// create writes a version for the first time: a file of its own, or, without consistent snapshots,
-// over the last one.
+// create writes a new version. Without consistent snapshots it overwrites the version before.
 func (r *Repo) create(t testing.TB, role string, version int64, data []byte) {
 	t.Helper()
 	if r.options.Inconsistent && role != metadata.ROOT {
