@@ -15,6 +15,13 @@ type Provider struct {
 	repo       *Repo
 	offline    map[string]bool
 	signatures atomic.Int64
+
+	// Kept are keys that it holds although the repository has them no more.
+	Kept []*Key
+	// Asked, if not nil, is told of each request, and may answer it with an error.
+	Asked func(keys.Request) error
+	// Signed, if not nil, is told of each message that a key signs for a request.
+	Signed func(req keys.Request, message []byte)
 }
 
 // Provider returns a provider with the keys that the repository has at the time of each call. It
@@ -32,24 +39,47 @@ func (p *Provider) Signatures() int64 { return p.signatures.Load() }
 
 // Signer implements keys.Provider.
 func (p *Provider) Signer(_ context.Context, req keys.Request) (keys.Signer, error) {
-	if req.App == p.repo.App {
-		for role, all := range p.repo.Keys {
-			for _, k := range all {
-				if k.ID == req.KeyID && !p.offline[role] {
-					return countingSigner{k.Signer(p.t), p}, nil
-				}
+	if p.Asked != nil {
+		if err := p.Asked(req); err != nil {
+			return nil, err
+		}
+	}
+	if k := p.find(req); k != nil {
+		return countingSigner{k.Signer(p.t), p, req}, nil
+	}
+	return nil, fmt.Errorf("app %s: key %s: %w", req.App, req.KeyID, keys.ErrNoKey)
+}
+
+// find returns the key that a request names, nil if the provider does not hold it.
+func (p *Provider) find(req keys.Request) *Key {
+	if req.App != p.repo.App {
+		return nil
+	}
+	for _, k := range p.Kept {
+		if k.ID == req.KeyID {
+			return k
+		}
+	}
+	for role, all := range p.repo.Keys {
+		for _, k := range all {
+			if k.ID == req.KeyID && !p.offline[role] {
+				return k
 			}
 		}
 	}
-	return nil, fmt.Errorf("app %s: key %s: %w", req.App, req.KeyID, keys.ErrNoKey)
+	return nil
 }
 
 type countingSigner struct {
 	keys.Signer
 	provider *Provider
+	req      keys.Request
 }
 
 func (s countingSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	s.provider.signatures.Add(1)
+	if s.provider.Signed != nil {
+		s.provider.Signed(s.req, message)
+	}
 	return s.Signer.Sign(ctx, message)
 }

@@ -1,0 +1,149 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+)
+
+// A client is go-tuf's, as it was when it last refreshed. It stays so: what looks is a copy of it.
+type client struct {
+	name  string
+	world *World
+	state *testrepo.Client
+}
+
+// newClient returns a client that trusts the first root. It has refreshed, if there was no error.
+func (w *World) newClient(name string) (c *client, err error) {
+	c = &client{name, w, testrepo.NewClient(w.t, w.store.Memory, w.repo.App, w.repo.Root, true)}
+	return c, quietly(c.state.Refresh)
+}
+
+// brandNew is the name of the client that trusts nothing but the first root.
+const brandNew = "new"
+
+// quietly returns a panic of go-tuf's, which there is for some input, as an error.
+func quietly(call func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return call()
+}
+
+// look has a copy of the client refresh, and returns the versions that it sees.
+func (c *client) look() (versions map[string]int64, err error) {
+	err = quietly(func() (err error) {
+		copied := c.state
+		if c.name != brandNew {
+			copied = c.state.Copy(c.world.t, c.world.store.Memory)
+		}
+		versions, err = copied.Versions()
+		return err
+	})
+	return versions, err
+}
+
+// keep adds a client, or puts it in the place of the one of that name, if it can refresh.
+func (w *World) keep(name string) error {
+	c, err := w.newClient(name)
+	if err == nil {
+		w.clients = slices.DeleteFunc(w.clients, func(c *client) bool { return c.name == name })
+		w.clients = append(w.clients, c)
+	}
+	return err
+}
+
+// keepClient is the verb client.
+func (w *World) keepClient(words *words) string {
+	if err := w.keep(words.first()); err != nil {
+		return "rejected " + clientError(err)
+	}
+	return ""
+}
+
+// new returns a client that forgets all but the first root between two looks.
+func (w *World) new() *client {
+	return &client{brandNew, w, testrepo.NewClient(w.t, w.store.Memory, w.repo.App, w.repo.Root, false)}
+}
+
+// all returns the clients that there are, and a new one.
+func (w *World) all() []*client { return append(slices.Clone(w.clients), w.new()) }
+
+// judgeVersions complains if a client sees a version that is lower than what clients saw before, or
+// misses a role.
+func (w *World) judgeVersions(name string, seen map[string]int64) {
+	for role, version := range w.floor {
+		if seen[role] < version {
+			w.complain("client %s sees %s %d, where clients have seen %d", name, role, seen[role], version)
+		}
+	}
+	for role, version := range seen {
+		w.floor[role] = max(w.floor[role], version)
+	}
+}
+
+// refreshClients is the verb clients.
+func (w *World) refreshClients(*words) string {
+	outcome, _ := w.Clients()
+	return outcome
+}
+
+// Clients has all clients refresh, and a new one. It returns what they see, and whether all of them
+// see something.
+func (w *World) Clients() (outcome string, ok bool) {
+	ok = true
+	var texts []string
+	names := map[string][]string{}
+	for _, c := range w.all() {
+		text := ""
+		if seen, err := c.look(); err != nil {
+			text, ok = "rejected "+clientError(err), false
+		} else {
+			w.judgeVersions(c.name, seen)
+			text = "see " + listing(changed(seen), seen)
+		}
+		if names[text] == nil {
+			texts = append(texts, text)
+		}
+		names[text] = append(names[text], c.name)
+	}
+	if len(texts) == 1 {
+		return texts[0], ok
+	}
+	var parts []string
+	for _, text := range texts {
+		parts = append(parts, strings.Join(names[text], ", ")+": "+text)
+	}
+	return strings.Join(parts, "; "), ok
+}
+
+// changed returns the roles that are not as they were in the beginning, and the timestamp.
+func changed(seen map[string]int64) (roles []string) {
+	for _, role := range order(seen) {
+		if seen[role] > 1 || role == metadata.TIMESTAMP {
+			roles = append(roles, role)
+		}
+	}
+	return roles
+}
+
+// clientError returns the kind of an error of go-tuf's.
+func clientError(err error) string {
+	for e := err; e != nil; {
+		if _, name, ok := strings.Cut(fmt.Sprintf("%T", e), "metadata."); ok {
+			return name
+		}
+		unwrapper, ok := e.(interface{ Unwrap() error })
+		if !ok {
+			break
+		}
+		e = unwrapper.Unwrap()
+	}
+	return "it"
+}

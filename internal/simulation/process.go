@@ -1,0 +1,287 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tufonline/tufonline/internal/testrepo"
+	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/tufupdate"
+)
+
+// A process is an Updater with its key provider.
+type process struct {
+	world    *World
+	updater  *tufupdate.Updater
+	provider *testrepo.Provider
+	fresh    bool // it remembers nothing of the repository
+	forgets  bool // it reads everything anew
+	stop     func()
+
+	mu     sync.Mutex
+	asked  map[string]int // requests for keys, by role, since the last look
+	signed []signing      // likewise
+}
+
+// A signing is what a key signed: for which role, and what the message is.
+type signing struct {
+	role    string
+	keyID   string
+	kind    string // _type
+	version int64
+}
+
+// process returns a process by its name. If it has not been started, it starts with the keys that
+// the repository's operator has.
+func (w *World) process(name string) *process {
+	if w.processes[name] == nil {
+		w.start(name, &words{})
+	}
+	return w.processes[name]
+}
+
+// restart is the verb restart.
+func (w *World) restart(words *words) string {
+	w.start(words.process(), words)
+	return ""
+}
+
+func (w *World) start(name string, words *words) {
+	if old := w.processes[name]; old != nil {
+		old.end()
+	}
+	p := &process{world: w, fresh: true, asked: map[string]int{}}
+	offline := w.offline
+	if roles, ok := words.option("offline"); ok {
+		offline = strings.Split(roles, ",")
+	}
+	p.provider = w.repo.Provider(w.t, offline...)
+	p.provider.Kept = w.keysNamed(words.list("with"))
+	without := map[string]bool{}
+	for _, k := range w.keysNamed(words.list("without")) {
+		without[k.ID] = true
+	}
+	p.provider.Asked = func(req keys.Request) error { return p.ask(req, without) }
+	p.provider.Signed = p.note
+	c := tufupdate.Config{
+		Store: w.store, Keys: p.provider, Logger: slog.New(slog.DiscardHandler),
+		Roots:    func(context.Context, string) ([]byte, error) { return w.pinned, nil },
+		Settings: w.settings(words),
+	}
+	if p.forgets = words.flag("forgetful"); p.forgets {
+		c.CacheSize = -1
+	}
+	if warn, ok := words.option("warn"); ok {
+		c.WarnExpiry = duration(warn)
+	}
+	renews := words.flag("renew")
+	if renews {
+		c.Renew = &tufupdate.Renew{Early: share(words, "early"), Jitter: share(words, "jitter")}
+	}
+	var err error
+	if p.updater, err = tufupdate.New(c); err != nil {
+		panic(err)
+	}
+	w.processes[name] = p
+	if renews {
+		p.run()
+	}
+}
+
+func share(words *words, name string) float64 {
+	text, ok := words.option(name)
+	if !ok {
+		return 0
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		panic(mistake(err.Error()))
+	}
+	return f
+}
+
+// settings returns what the operator has decided, by the options of restart.
+func (w *World) settings(words *words) func(context.Context, string) (tufupdate.Settings, error) {
+	s := tufupdate.Settings{Validity: map[string]time.Duration{}}
+	for role, d := range words.pairs("validity") {
+		s.Validity[role] = duration(d)
+	}
+	switch mode, _ := words.option("targets"); mode {
+	case "online":
+		s.Targets = tufupdate.TargetsOnline
+	case "offline":
+		s.Targets = tufupdate.TargetsOffline
+	}
+	if words.flag("notready") {
+		s.NotReady = "bootstrap is under way"
+	}
+	s.ValidityOf = func(_ context.Context, role string) (time.Duration, error) {
+		if w.fails.validity == role {
+			return 0, errFault
+		}
+		return 0, nil
+	}
+	return func(context.Context, string) (tufupdate.Settings, error) {
+		if w.fails.settings {
+			return tufupdate.Settings{}, errFault
+		}
+		return s, nil
+	}
+}
+
+// run has the process renew, until it ends.
+func (p *process) run() {
+	ctx, cancel := context.WithCancel(p.world.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.updater.Run(ctx) }()
+	p.stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			p.world.complain("a process ended with an error: %v", err)
+		}
+	}
+}
+
+// end stops the process.
+func (p *process) end() {
+	if p.stop != nil {
+		p.stop()
+		p.stop = nil
+	}
+}
+
+// ask answers the provider's requests that a history wants to fail.
+func (p *process) ask(req keys.Request, without map[string]bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[req.Role]++
+	fails := p.world.fails
+	switch {
+	case fails.keys != "" && strings.HasPrefix(req.Role, fails.keys):
+		return errFault
+	case without[req.KeyID], fails.noKeys != "" && strings.HasPrefix(req.Role, fails.noKeys):
+		return keys.ErrNoKey
+	}
+	return nil
+}
+
+// note notes a signature.
+func (p *process) note(req keys.Request, message []byte) {
+	var document struct {
+		Type    string `json:"_type"`
+		Version int64
+	}
+	decoder := json.NewDecoder(bytes.NewReader(message))
+	err := decoder.Decode(&document)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil || !strings.Contains(string(message), `"_type"`) { // or else it is a trial of the key
+		p.signed = append(p.signed, signing{req.Role, req.KeyID, document.Type, document.Version})
+	}
+}
+
+// take returns the signatures since it was last asked.
+func (p *process) take() []signing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	signed := p.signed
+	p.signed = nil
+	return signed
+}
+
+// judgeSignatures complains of signatures for other roles than those that were published, and of
+// documents of the wrong kind.
+func (w *World) judgeSignatures(signed []signing, published map[string]int64) {
+	for _, s := range signed {
+		kind := "targets"
+		if s.role == "timestamp" || s.role == "snapshot" || s.role == "root" {
+			kind = s.role
+		}
+		if s.kind != kind || s.role == "root" {
+			w.complain("key %s signed a document of type %s for role %s", w.names[s.keyID], s.kind, s.role)
+		}
+		if published != nil && published[s.role] == 0 {
+			w.complain("key %s signed for role %s, which was not published", w.names[s.keyID], s.role)
+		}
+	}
+}
+
+// pin is the verb pin.
+func (w *World) pin(words *words) string {
+	switch which := words.first(); which {
+	case "stranger":
+		w.pinned = w.other("stranger").Root
+	case "garbage":
+		w.pinned = []byte("{}")
+	default:
+		w.pinned = w.read(which + ".root.json")
+	}
+	return ""
+}
+
+// symbol returns what an error is, without its text.
+func (w *World) symbol(err error) string {
+	if v, ok := errors.AsType[*tufupdate.VerificationError](err); ok {
+		return "does not verify " + v.Role + " " + strings.TrimPrefix(v.Key, w.repo.App+"/")
+	}
+	for _, sentinel := range sentinels() {
+		if errors.Is(err, sentinel.err) {
+			if role := w.mentioned(err.Error()); role != "" && errors.Is(err, tufupdate.ErrNoKey) {
+				return "refused " + sentinel.name + " " + role
+			}
+			return "refused " + sentinel.name
+		}
+	}
+	if errors.Is(err, errFault) {
+		return "fails"
+	}
+	return "refused"
+}
+
+type sentinel struct {
+	name string
+	err  error
+}
+
+func sentinels() []sentinel {
+	return []sentinel{
+		{"ErrInvalidApp", tufupdate.ErrInvalidApp}, {"ErrRootRole", tufupdate.ErrRootRole},
+		{"ErrUnknownRole", tufupdate.ErrUnknownRole}, {"ErrTargetsOffline", tufupdate.ErrTargetsOffline},
+		{"ErrNotBootstrapped", tufupdate.ErrNotBootstrapped}, {"ErrRootExpired", tufupdate.ErrRootExpired},
+		{"ErrNoKey", tufupdate.ErrNoKey}, {"ErrConflict", tufupdate.ErrConflict}, {"ErrStopped", tufupdate.ErrStopped},
+	}
+}
+
+// mentioned returns the role that a text speaks of first.
+func (w *World) mentioned(text string) string {
+	first, at := "", len(text)
+	for role := range w.versions() {
+		first, at = earlier(text, role, first, at)
+	}
+	for _, role := range slices.Sorted(maps.Keys(w.repo.Keys)) {
+		first, at = earlier(text, role, first, at)
+	}
+	return first
+}
+
+// earlier returns role and where a text speaks of it, if that is before at or the longer name
+// there.
+func earlier(text, role, first string, at int) (string, int) {
+	for _, form := range []string{"role " + role, fmt.Sprintf("role %q", role)} {
+		i := strings.Index(text, form)
+		if i >= 0 && (i < at || i == at && len(role) > len(first)) {
+			return role, i
+		}
+	}
+	return first, at
+}

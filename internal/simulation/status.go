@@ -1,0 +1,117 @@
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// status is the verb status.
+func (w *World) status(words *words) string {
+	p := w.process(words.process())
+	p.take()
+	status, err := p.updater.Status(w.t.Context(), w.repo.App)
+	for _, s := range p.take() {
+		if s.kind != "" {
+			w.complain("a look at the status has signed a %s", s.kind)
+		}
+	}
+	if err != nil {
+		return w.symbol(err)
+	}
+	kinds := map[string][]string{}
+	var order []string
+	versions := map[string]int64{}
+	for _, r := range status.Roles {
+		kind := "offline"
+		if r.Online {
+			kind = "online"
+		}
+		if !r.Verified {
+			kind += " broken"
+		}
+		if r.ExpiresIn != nil && *r.ExpiresIn <= 0 {
+			kind += " expired"
+		}
+		if !slices.Contains(order, kind) {
+			order = append(order, kind)
+		}
+		kinds[kind] = append(kinds[kind], r.Role)
+		versions[r.Role] = r.Version
+	}
+	var outcome []string
+	for _, kind := range order {
+		outcome = append(outcome, kind+" "+listing(kinds[kind], versions))
+	}
+	return strings.Join(append(outcome, w.warnings(status.Warnings)...), "; ")
+}
+
+// advance is the verb advance.
+func (w *World) advance(words *words) string {
+	by, _ := words.option("by")
+	total := duration(words.first())
+	step := total
+	if by != "" {
+		step = duration(by)
+	}
+	before := w.versions()
+	w.store.judge()
+	rejected := ""
+	for passed := time.Duration(0); passed < total; passed += step {
+		time.Sleep(min(step, total-passed))
+		synctest.Wait()
+		seen, err := w.new().look()
+		if err != nil && rejected == "" {
+			rejected = fmt.Sprintf("after %v new rejects %s", passed+step, clientError(err))
+		} else if err == nil {
+			w.judgeVersions("new", seen)
+		}
+	}
+	w.store.judge()
+	after := w.versions()
+	var roles []string
+	for _, role := range order(after) {
+		if after[role] > before[role] {
+			roles = append(roles, role)
+		}
+	}
+	var outcome []string
+	if len(roles) > 0 {
+		outcome = append(outcome, "published "+listing(roles, after))
+	}
+	if rejected != "" {
+		outcome = append(outcome, rejected)
+	}
+	for _, p := range w.processes {
+		w.judgeSignatures(p.take(), nil)
+	}
+	return strings.Join(outcome, "; ")
+}
+
+// order returns roles as a roll gives them: targets and delegated roles, snapshot, timestamp.
+func order(versions map[string]int64) (roles []string) {
+	for role := range versions {
+		roles = append(roles, role)
+	}
+	rank := func(role string) int {
+		return slices.Index([]string{metadata.TIMESTAMP, metadata.SNAPSHOT, "", metadata.TARGETS}, role)
+	}
+	slices.SortFunc(roles, func(a, b string) int {
+		ra, rb := rank(a), rank(b)
+		if ra < 0 {
+			ra = 2
+		}
+		if rb < 0 {
+			rb = 2
+		}
+		if ra != rb {
+			return rb - ra
+		}
+		return strings.Compare(a, b)
+	})
+	return roles
+}
