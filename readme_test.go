@@ -33,7 +33,7 @@ func TestTheManualFitsOnAScreen(t *testing.T) {
 	assert.LessOrEqual(t, bytes.Count(manual, []byte("\n")), 40, "go doc ./tufupdate")
 }
 
-// Each test that a document names exists.
+// Each test that a document names exists, or is a file of histories.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	defined := map[string]bool{}
 	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
@@ -52,9 +52,12 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 	for _, document := range documents {
 		text, err := os.ReadFile(document)
 		require.NoError(t, err)
-		for _, match := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)\\w+)`").FindAllSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile("`((?:Test|Fuzz|Benchmark)\\w+)(?:/(\\w+))?`").FindAllSubmatch(text, -1) {
 			named++
 			assert.True(t, defined[string(match[1])], "%s names %s", document, match[1])
+			if file := string(match[2]); file != "" {
+				assert.FileExists(t, "tufupdate/testdata/histories/"+file+".txt", document)
+			}
 		}
 	}
 	assert.Positive(t, named)

@@ -2,15 +2,12 @@ package tufupdate_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf16"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -166,85 +163,4 @@ func (f victimFile) attack(t *testing.T, repo *testrepo.Repo, at place, text str
 		a.blamed = f.name
 	}
 	return a
-}
-
-// A document that a broken tool of an offline role's holders has made, and they have signed, does
-// not reach clients that cannot read it.
-func TestUploadsThatClientsCannotReadAreNotTakenIn(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
-	v := newVictim(t, base, &tally{}, "targets")
-	upload := base.NextTargets(t, "targets", 2, nil)
-	file := place{"signed", "targets", testrepo.TopTarget}
-	delegations := place{"signed", "delegations"}
-	for _, test := range []struct {
-		at   place
-		text string
-	}{
-		{file, "null"},
-		{file, "{}"},
-		{append(slices.Clone(file), "length"), gone},
-		{append(slices.Clone(file), "length"), `"5"`},
-		{append(slices.Clone(file), "hashes"), gone},
-		{append(slices.Clone(file), "hashes"), "{}"},
-		{append(slices.Clone(file), "hashes", "sha256"), "7"},
-		{place{"signed", "targets"}, "null"},
-		{delegations, "null"},
-		{delegations, "{}"},
-		{append(slices.Clone(delegations), "roles"), "null"},
-		{append(slices.Clone(delegations), "roles", 0, "paths"), "7"},
-		{append(slices.Clone(delegations), "roles", 0, "paths"), gone},
-		{append(slices.Clone(delegations), "roles", 0, "terminating"), `"no"`},
-		{append(slices.Clone(delegations), "roles", 0, "terminating"), gone},
-	} {
-		name := base.File("targets", 2)
-		v.attacked(t, attack{name: fmt.Sprintf("%v = %s", test.at, test.text),
-			harmless: "the roll goes on with what clients have",
-			change:   overwrite(name, signAnew(put(t, upload, test.at, test.text), base.Keys["targets"]))})
-	}
-}
-
-// What is no JSON document in UTF-8, in the place of each kind of file.
-func TestFilesThatAreNoDocuments(t *testing.T) {
-	var count tally
-	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested[:1]})
-	v := newVictim(t, repo, &count)
-	for _, f := range kinds(t, repo) {
-		for name, data := range map[string][]byte{
-			"gzip": gzipped(t, f.data), "UTF-8 with a BOM": slices.Concat([]byte("\ufeff"), f.data), "UTF-16": wide(f.data),
-			"NUL before": slices.Concat([]byte{0}, f.data), "NUL behind": slices.Concat(f.data, []byte{0}),
-			"garbage behind": slices.Concat(f.data, []byte("}")), "twice": slices.Concat(f.data,
-				f.data), "empty": nil, "blank": []byte(" \n"),
-			"in an array": slices.Concat([]byte("["), f.data,
-				[]byte("]")), "null": []byte("null"), "a string": []byte(`"signed"`),
-			"Latin-1":       bytes.Replace(f.data, []byte(`"signed"`), []byte("\"\xe9\":1,\"signed\""), 1),
-			"an error page": []byte("<html><body>503 Slow Down</body></html>"),
-		} {
-			v.attacked(t, attack{name: f.name + ": " + name, roles: f.roles(), change: overwrite(f.name, data), blamed: f.name})
-		}
-	}
-	timestamp := repo.File("timestamp", 1)
-	whole := repo.Read(t, timestamp)
-	for n := range whole {
-		v.attacked(t, attack{name: fmt.Sprintf("the first %d bytes", n), change: overwrite(timestamp, whole[:n]),
-			blamed: timestamp})
-	}
-	count.log(t)
-}
-
-func gzipped(t *testing.T, data []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	_, err := w.Write(data)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return out.Bytes()
-}
-
-func wide(text []byte) []byte {
-	out := []byte{0xff, 0xfe}
-	for _, unit := range utf16.Encode([]rune(string(text))) {
-		out = binary.LittleEndian.AppendUint16(out, unit)
-	}
-	return out
 }

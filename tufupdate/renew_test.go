@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
@@ -53,58 +52,6 @@ func noneExpired(t *testing.T, repo *testrepo.Repo) tufupdate.Status {
 		require.Positive(t, *role.ExpiresIn, role.Role)
 	}
 	return status
-}
-
-func TestNothingExpiresBecauseNobodyAsked(t *testing.T) {
-	for name, change := range map[string]func(*testrepo.Options){
-		"delegated roles":               func(*testrepo.Options) {},
-		"without consistent snapshots":  func(o *testrepo.Options) { o.Inconsistent = true },
-		"succinct bins":                 func(o *testrepo.Options) { o.Succinct = 2 },
-		"validity from the repository":  func(o *testrepo.Options) { o.ExpiryPeriod = 3 },
-		"everything has expired before": func(o *testrepo.Options) { o.Expires["timestamp"] = time.Now().Add(-time.Hour) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				o := expiring()
-				change(&o)
-				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), o)
-				defer run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{})))()
-				client := newClient(t, repo)
-				const days = 20
-				for range days {
-					time.Sleep(day - 7*time.Minute)
-					noneExpired(t, repo)
-					require.NoError(t, client.Refresh())
-				}
-				now := versions(t, client)
-				assert.Less(t, now["timestamp"], int64(3*days), "and nothing is renewed much too early")
-				assert.Less(t, now["targets"], int64(days))
-			})
-		})
-	}
-}
-
-// At any time at most what is asked for is signed: a role is renewed when half of its time, and a
-// part of a tenth, is left.
-func TestRolesAreRenewedEarlyEnough(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
-		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Early: 0.75, Jitter: -1}))
-		roll(t, u, repo)
-		before := noneExpired(t, repo)
-		defer run(t, u)()
-		time.Sleep(day/4 - 10*time.Minute)
-		assert.Equal(t, before.Roles[1].Version, noneExpired(t, repo).Roles[1].Version)
-		time.Sleep(20 * time.Minute)
-		after := noneExpired(t, repo)
-		assert.Equal(t, before.Roles[1].Version+1, after.Roles[1].Version, "the timestamp")
-		assert.Equal(t, before.Roles[2:], func() []tufupdate.RoleStatus {
-			for i := range after.Roles {
-				after.Roles[i].ExpiresIn = before.Roles[i].ExpiresIn
-			}
-			return after.Roles[2:]
-		}(), "nothing else")
-	})
 }
 
 // Replicas on one task store, which look at the same time, add one task for what is published.
@@ -239,90 +186,26 @@ func (r *records) count(text string) (n int) {
 	return n
 }
 
-// A task that has failed is not the last word.
-func TestAFailedRenewalIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
-		var broken atomic.Bool
-		broken.Store(true)
-		flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) (f storagetest.Fault) {
-			if broken.Load() && c.Write > 0 {
-				f.Before = errors.New("no space left")
-			}
-			return f
-		})
-		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) { c.Store = flaky })
-		defer run(t, u)()
-		time.Sleep(3 * time.Hour)
-		last, err := u.Renewal()
-		require.NoError(t, err, "it has come round")
-		assert.Equal(t, 1, last.Failed)
-		broken.Store(false)
-		time.Sleep(2 * time.Hour)
-		noneExpired(t, repo)
-	})
-}
-
 // Whatever is wrong with one role, the others are renewed.
 func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
-	for name, test := range map[string]struct {
-		prepare func(t *testing.T, repo *testrepo.Repo)
-		change  func(c *tufupdate.Config)
-	}{
-		"its validity is not known": {change: func(c *tufupdate.Config) {
-			c.Settings = func(context.Context, string) (tufupdate.Settings, error) {
-				return tufupdate.Settings{ValidityOf: func(_ context.Context, role string) (time.Duration, error) {
-					if role == "team" {
-						return 0, errors.New("nonsense")
-					}
-					return 0, nil
-				}}, nil
-			}
-		}},
-		"its key is denied": {change: failing("team", keystest.Signer,
-			keystest.Fault{Err: errors.New("access denied")})},
-		"its key is asked for in vain": {change: failing("team", keystest.Signer, keystest.Fault{Hang: true})},
-		"its public key cannot be read": {change: failing("team", keystest.Public,
-			keystest.Fault{Err: errors.New("access denied")})},
-		"its public key is asked for in vain": {change: failing("team", keystest.Public, keystest.Fault{Hang: true})},
-		"it cannot be written": {change: func(c *tufupdate.Config) {
+	denied := errors.New("access denied")
+	for name, change := range map[string]func(c *tufupdate.Config){
+		"its key is asked for in vain":        failing("team", keystest.Signer, keystest.Fault{Hang: true}),
+		"its public key cannot be read":       failing("team", keystest.Public, keystest.Fault{Err: denied}),
+		"its public key is asked for in vain": failing("team", keystest.Public, keystest.Fault{Hang: true}),
+		"it cannot be written": func(c *tufupdate.Config) {
 			c.Store = storagetest.NewFlaky(c.Store, func(c storagetest.Call) (f storagetest.Fault) {
 				if c.Write > 0 && strings.Contains(c.Key, "team") {
 					f.Before = errors.New("forbidden")
 				}
 				return f
 			})
-		}},
-		"its file has gone": {prepare: func(t *testing.T, repo *testrepo.Repo) {
-			require.NoError(t, repo.Store.(storage.Deleter).Delete(t.Context(), repo.File("team", 1)))
-		}},
-		"its holders declare an online key for a role below": {prepare: func(t *testing.T, repo *testrepo.Repo) {
-			online := repo.Keys["targets"][0]
-			repo.Upload(t, "team", 2, func(md *metadata.TargetsType) {
-				repo.Declare(t, md, testrepo.Delegation{Name: "child", Paths: []string{"*"}})
-				md.Expires = time.Now().Add(time.Hour)
-				md.Delegations.Keys = map[string]*metadata.Key{online.ID: online.Public}
-				md.Delegations.Roles[0].KeyIDs = []string{online.ID}
-			})
-			child := metadata.Targets(time.Now().Add(time.Hour))
-			_, err := repo.Store.Create(t.Context(), repo.File("child", 1), testrepo.SignWith(t, child, false, online))
-			require.NoError(t, err)
-			roll(t, newUpdater(t, repo, repo.Provider(t, "team")), repo, "snapshot")
-		}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
-				offline := []string{}
-				if test.prepare != nil {
-					test.prepare(t, repo)
-					offline = append(offline, "team")
-				}
-				if test.change == nil {
-					test.change = func(*tufupdate.Config) {}
-				}
-				u := newUpdater(t, repo, repo.Provider(t, offline...), renewing(tufupdate.Renew{}), test.change)
-				defer run(t, u)()
+				defer run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), change))()
 				for range 4 {
 					time.Sleep(day)
 					status, err := newUpdater(t, repo, repo.Provider(t)).Status(t.Context(), repo.App)
@@ -348,72 +231,28 @@ func failing(role string, verb keystest.Verb, fault keystest.Fault) func(*tufupd
 	}
 }
 
-// What went wrong for a minute does not count for ever.
-func TestABriefFailureIsNotRemembered(t *testing.T) {
-	for name, change := range map[string]func(c *tufupdate.Config, brief func() bool){
-		"a key is not there yet": func(c *tufupdate.Config, brief func() bool) {
-			c.Keys = late{c.Keys, func(req keys.Request) bool { return brief() && req.Role == metadata.TIMESTAMP }}
-		},
-		"a key is denied": func(c *tufupdate.Config, brief func() bool) {
-			c.Keys = keystest.NewFlaky(c.Keys, func(c keystest.Call) (f keystest.Fault) {
-				if brief() && c.Request.Role == metadata.TIMESTAMP {
-					f.Err = errors.New("access denied")
-				}
-				return f
-			})
-		},
-		"a validity cannot be read": func(c *tufupdate.Config, brief func() bool) {
-			c.Settings = func(context.Context, string) (tufupdate.Settings, error) {
-				return tufupdate.Settings{ValidityOf: func(_ context.Context, role string) (time.Duration, error) {
-					if brief() && role == metadata.TIMESTAMP {
-						return 0, errors.New("no answer")
-					}
-					return 0, nil
-				}}, nil
-			}
-		},
-		"the list of apps hangs": func(c *tufupdate.Config, brief func() bool) {
-			apps := c.Renew.Apps
-			c.Renew.Apps = func(ctx context.Context) ([]string, error) {
-				if brief() {
+// A list of apps that hangs for a minute is asked for again.
+func TestAListOfAppsThatHangsIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Expires: map[string]time.Time{
+			"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour),
+			"targets": time.Now().AddDate(0, 0, 80),
+		}})
+		begun, apps := time.Now(), appsOf([]*testrepo.Repo{repo})
+		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{
+			Apps: func(ctx context.Context) ([]string, error) {
+				if time.Since(begun) < time.Minute {
 					<-ctx.Done()
 				}
 				return apps(ctx)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Expires: map[string]time.Time{
-					"root": time.Now().AddDate(1, 0, 0), "timestamp": time.Now().Add(20 * time.Hour), "targets": time.Now().AddDate(0,
-						0, 80),
-				}})
-				begun := time.Now()
-				u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}),
-					func(c *tufupdate.Config) {
-						change(c, func() bool { return time.Since(begun) < time.Minute })
-					})
-				defer run(t, u)()
-				for range 4 {
-					time.Sleep(18 * time.Hour)
-					noneExpired(t, repo)
-				}
-			})
-		})
-	}
-}
-
-// late is a provider that does not have some keys.
-type late struct {
-	keys.Provider
-	missing func(keys.Request) bool
-}
-
-func (l late) Signer(ctx context.Context, req keys.Request) (keys.Signer, error) {
-	if l.missing(req) {
-		return nil, keys.ErrNoKey
-	}
-	return l.Provider.Signer(ctx, req)
+			},
+		}))
+		defer run(t, u)()
+		for range 4 {
+			time.Sleep(18 * time.Hour)
+			noneExpired(t, repo)
+		}
+	})
 }
 
 // rootToo is a provider that has the keys of root as well, which nobody should.
@@ -445,34 +284,7 @@ func TestRootIsNotRenewedWhateverKeysThereAre(t *testing.T) {
 	})
 }
 
-// A store that is put back to an earlier state is renewed from there by a new process, though the
-// tasks that once did so are known to have succeeded.
-func TestAStoreThatWasPutBackIsRenewed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
-		backup := files(t, repo)
-		shared := tasks.NewMemory(tasks.MemoryOptions{})
-		start := func() (stop func()) {
-			return run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}),
-				func(c *tufupdate.Config) { c.Tasks = shared }))
-		}
-		stop := start()
-		time.Sleep(5 * time.Minute)
-		stop()
-		for name := range files(t, repo) {
-			require.NoError(t, repo.Store.(storage.Deleter).Delete(t.Context(), name))
-		}
-		for name, data := range backup {
-			_, err := repo.Store.Create(t.Context(), name, []byte(data))
-			require.NoError(t, err)
-		}
-		defer start()()
-		time.Sleep(time.Hour)
-		noneExpired(t, repo)
-	})
-}
-
-// A low rate makes rounds long, and fails nothing. outdated is a task store that knows of some
+// outdated is a task store that knows of some
 // tasks only that there were some with such IDs, as for a while after their retention.
 type outdated struct {
 	tasks.Store
@@ -514,6 +326,7 @@ func TestTasksThatEndedLongAgoAreNotWaitedFor(t *testing.T) {
 	})
 }
 
+// A low rate makes rounds long, and fails nothing.
 func TestManyAppsAtALowRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storage.NewMemory(storage.MemoryOptions{})
@@ -530,37 +343,6 @@ func TestManyAppsAtALowRate(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, last.Failed)
 		assert.Equal(t, 64, last.Apps)
-	})
-}
-
-// What is published counts, not what is remembered: others roll, rotate keys, and may take things
-// back.
-func TestARoundLooksAtWhatIsPublished(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
-		other := newUpdater(t, repo, repo.Provider(t))
-		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}))
-		defer run(t, u)()
-		var before tasks.Result
-		for range 10 { // always before it is due
-			before = roll(t, other, repo)
-			time.Sleep(day / 4)
-		}
-		now := versions(t, newClient(t, repo))
-		assert.Equal(t, before.Versions["timestamp"], now["timestamp"], "there was never anything to do")
-
-		repo.Rotate(t, metadata.TIMESTAMP)
-		require.Error(t, newClient(t, repo).Refresh())
-		time.Sleep(10 * time.Minute)
-		require.NoError(t, newClient(t, repo).Refresh(), "signed by the new key, long before it expires")
-
-		old := repo.Read(t, repo.File("timestamp", 0))
-		roll(t, u, repo)
-		repo.Overwrite(t, repo.File("timestamp", 0), old)
-		time.Sleep(10 * time.Minute)
-		last, err := u.Renewal()
-		require.NoError(t, err)
-		assert.Equal(t, 1, last.Failed, "it was taken back")
 	})
 }
 
@@ -650,36 +432,6 @@ func TestARenewalThatDoesNotComeRoundIsReported(t *testing.T) {
 	}
 }
 
-// Who has to sign by hand is told long before.
-func TestWhatExpiresOfflineIsWarnedOf(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
-			testrepo.Options{Succinct: 1, Expires: map[string]time.Time{
-				"root": time.Now().AddDate(0, 0, 40), "targets": time.Now().AddDate(0, 0, 35),
-				"bin-0": time.Now().AddDate(0, 0, 38), "bin-1": time.Now().AddDate(0, 0, 38),
-			}})
-		var log records
-		u := newUpdater(t, repo, repo.Provider(t, "targets", "bin", "bin-0", "bin-1"), renewing(tufupdate.Renew{}),
-			func(c *tufupdate.Config) { c.Logger = slog.New(&log) })
-		defer run(t, u)()
-		time.Sleep(4 * day)
-		status, err := u.Status(t.Context(), repo.App)
-		require.NoError(t, err)
-		assert.Empty(t, status.Warnings)
-		assert.Zero(t, log.count("offline"))
-		time.Sleep(7 * day)
-		status, err = u.Status(t.Context(), repo.App)
-		require.NoError(t, err)
-		require.Len(t, status.Warnings, 3, "root, targets, and one for all bins: %v", status.Warnings)
-		for i, role := range []string{"root", "targets", "bin-0"} {
-			assert.Contains(t, status.Warnings[i], "role "+role)
-			assert.Contains(t, status.Warnings[i], "expires at")
-		}
-		assert.Positive(t, log.count("role root: version 1 expires at"))
-		assert.Positive(t, log.count("role targets: version 1 expires at"))
-	})
-}
-
 func TestTheStoreTellsWhichAppsThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storage.NewMemory(storage.MemoryOptions{})
@@ -706,12 +458,13 @@ func TestRenewalThatMakesNoSenseIsRefused(t *testing.T) {
 		"rounds back in time":   {Every: -time.Second},
 		"less than no requests": {Rate: -1},
 	} {
-		_, err := tufupdate.New(tufupdate.Config{Store: repo.Store, Keys: repo.Provider(t), Roots: pinned(repo),
-			Renew: &renew})
+		_, err := tufupdate.New(tufupdate.Config{Store: repo.Store, Keys: repo.Provider(t),
+			Roots: tufupdate.PinnedRoot(repo.Root), Renew: &renew})
 		assert.Error(t, err, name)
 	}
 	_, err := tufupdate.New(tufupdate.Config{Store: onlyStore{repo.Store}, Keys: repo.Provider(t),
-		Roots: pinned(repo), Renew: &tufupdate.Renew{}})
+		Roots: tufupdate.PinnedRoot(repo.Root),
+		Renew: &tufupdate.Renew{}})
 	assert.ErrorContains(t, err, "Apps")
 }
 

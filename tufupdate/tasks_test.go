@@ -36,47 +36,6 @@ func run(t *testing.T, u *tufupdate.Updater) (stop func()) {
 	}
 }
 
-func TestAnUpdaterRunsOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
-		u := newUpdater(t, repo, repo.Provider(t))
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 2)
-		for range cap(ended) {
-			go func() { ended <- u.Run(ctx) }()
-		}
-		require.ErrorIs(t, <-ended, tufupdate.ErrRunning, "one of two at once is refused")
-		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrRunning)
-		cancel()
-		require.NoError(t, <-ended, "the other is not disturbed")
-		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
-	})
-}
-
-func TestAnUpdaterWhoseTaskStoreStoppedAcceptsNoMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
-		broken := errors.New("out of reach")
-		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
-			c.Tasks = stoppingTasks{tasks.NewMemory(tasks.MemoryOptions{}), broken}
-		})
-		require.ErrorIs(t, u.Run(t.Context()), broken)
-		_, err := u.ForceOnline(t.Context(), repo.App, nil)
-		require.ErrorIs(t, err, tufupdate.ErrStopped)
-		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
-	})
-}
-
-// stoppingTasks is a task store that stops by itself.
-type stoppingTasks struct {
-	tasks.Store
-	err error
-}
-
-func (s stoppingTasks) Run(context.Context, func(context.Context, tasks.Task) (tasks.Result, error)) error {
-	return s.err
-}
-
 func TestATaskSaysWhatBecameOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
@@ -165,40 +124,6 @@ func TestARollThatHangsEndsWithItsTimeout(t *testing.T) {
 	})
 }
 
-// TUF checklist 5, and what decides: the settings, the repository's own field, the defaults.
-func TestADocumentIsValidItsFullTimeFromNow(t *testing.T) {
-	const day = 24 * time.Hour
-	for name, test := range map[string]struct {
-		settings map[string]time.Duration
-		period   int
-		want     map[string]time.Duration
-	}{
-		"defaults": {nil, 0, map[string]time.Duration{"timestamp": day, "snapshot": 7 * day, "targets": 90 * day,
-			"bin-0": 90 * day}},
-		"the repository's field": {nil, 3, map[string]time.Duration{
-			"timestamp": 3 * day, "snapshot": 3 * day, "targets": 3 * day, "bin-0": 90 * day,
-		}},
-		"the settings": {map[string]time.Duration{"timestamp": time.Hour, "targets": 2 * day, "bin": 5 * day,
-			"bin-1": 6 * day}, 3,
-			map[string]time.Duration{"timestamp": time.Hour, "snapshot": 3 * day, "targets": 2 * day, "bin-0": 5 * day,
-				"bin-1": 6 * day}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(1234567 * time.Nanosecond) // no whole second
-				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
-					testrepo.Options{Succinct: 1, ExpiryPeriod: test.period})
-				u := newUpdater(t, repo, repo.Provider(t), settings(tufupdate.Settings{Validity: test.settings}))
-				roll(t, u, repo, "targets", "bin")
-				roles, _ := status(t, u, repo)
-				for role, want := range test.want {
-					assert.Equal(t, time.Now().Add(want).UTC().Truncate(time.Second), roles[role].Expires, role)
-				}
-			})
-		})
-	}
-}
-
 // What settings do not know beforehand they are asked for, once a roll, bins by their prefix.
 func TestSettingsAreAskedForTheValidityOfOtherRoles(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 2, ExpiryPeriod: 5})
@@ -245,4 +170,45 @@ func TestNoLogHoldsASignatureOrAKey(t *testing.T) {
 	for role := range result.Versions {
 		assert.Contains(t, log.String(), "app="+repo.App+" role="+role+" version=2")
 	}
+}
+
+func TestAnUpdaterRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		u := newUpdater(t, repo, repo.Provider(t))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		for range cap(ended) {
+			go func() { ended <- u.Run(ctx) }()
+		}
+		require.ErrorIs(t, <-ended, tufupdate.ErrRunning, "one of two at once is refused")
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrRunning)
+		cancel()
+		require.NoError(t, <-ended, "the other is not disturbed")
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
+	})
+}
+
+func TestAnUpdaterWhoseTaskStoreStoppedAcceptsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		broken := errors.New("out of reach")
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+			c.Tasks = stoppingTasks{tasks.NewMemory(tasks.MemoryOptions{}), broken}
+		})
+		require.ErrorIs(t, u.Run(t.Context()), broken)
+		_, err := u.ForceOnline(t.Context(), repo.App, nil)
+		require.ErrorIs(t, err, tufupdate.ErrStopped)
+		require.ErrorIs(t, u.Run(t.Context()), tufupdate.ErrStopped)
+	})
+}
+
+// stoppingTasks is a task store that stops by itself.
+type stoppingTasks struct {
+	tasks.Store
+	err error
+}
+
+func (s stoppingTasks) Run(context.Context, func(context.Context, tasks.Task) (tasks.Result, error)) error {
+	return s.err
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
@@ -21,100 +20,6 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
-
-// Others write while an updater remembers what was there before: its next roll is none the worse
-// for it.
-func TestAMemoryThatIsOutOfDateCostsATry(t *testing.T) {
-	for name, test := range map[string]struct {
-		happens func(t *testing.T, repo *testrepo.Repo)
-		offline []string
-		want    map[string]int64 // the least versions afterwards
-	}{
-		"another process has rolled": {func(t *testing.T, repo *testrepo.Repo) {
-			roll(t, newUpdater(t, repo, repo.Provider(t)), repo)
-		}, nil, map[string]int64{"targets": 3, "snapshot": 3, "timestamp": 3}}, // who signs the same bytes shares them
-		"another process has rolled the timestamp": {func(t *testing.T, repo *testrepo.Repo) {
-			roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "timestamp")
-		}, nil, map[string]int64{"timestamp": 3}},
-		"a new root took the timestamp's keys": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "timestamp") }, nil,
-			nil},
-		"a new root took the snapshot's keys": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "snapshot") }, nil,
-			nil},
-		"a new root took the targets' keys": {func(t *testing.T, repo *testrepo.Repo) {
-			repo.Rotate(t, "targets")
-			roll(t, newUpdater(t, repo, repo.Provider(t)), repo, "snapshot") // which no timestamp by itself would do
-		}, nil, nil},
-		"a new root came": {func(t *testing.T, repo *testrepo.Repo) { repo.Rotate(t, "root") }, nil, nil},
-		"offline targets were uploaded": {func(t *testing.T, repo *testrepo.Repo) {
-			repo.Upload(t, "targets", 2, func(md *metadata.TargetsType) { repo.AddTarget(t, md, "new.txt") })
-		}, []string{"targets"}, map[string]int64{"targets": 2}},
-		"a delegated role was uploaded": {func(t *testing.T, repo *testrepo.Repo) {
-			repo.Upload(t, "inner", 2, nil)
-		}, []string{"inner"}, map[string]int64{"inner": 2}},
-		"a bad upload came": {func(t *testing.T, repo *testrepo.Repo) {
-			_, err := repo.Store.Create(t.Context(), repo.File("inner", 2), []byte("half"))
-			require.NoError(t, err)
-		}, []string{"inner"}, map[string]int64{"inner": 1}},
-		"a writer has crashed": {func(t *testing.T, repo *testrepo.Repo) {
-			for _, role := range []string{"targets", "snapshot"} {
-				_, err := repo.Store.Create(t.Context(), repo.File(role, 3), []byte("left by a crash"))
-				require.NoError(t, err)
-			}
-		}, nil, map[string]int64{"targets": 4, "snapshot": 4}},
-	} {
-		for _, roles := range [][]string{nil, {"snapshot"}, {"timestamp"}} {
-			t.Run(fmt.Sprintf("%s, then %v is asked for", name, roles), func(t *testing.T) {
-				t.Parallel()
-				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
-				u := newUpdater(t, repo, repo.Provider(t, test.offline...))
-				client := newClient(t, repo)
-				roll(t, u, repo)
-				require.NoError(t, client.Refresh())
-				test.happens(t, repo)
-				before := files(t, repo)
-				result := roll(t, u, repo, roles...)
-				sameVersionsSameBytes(t, repo, before, files(t, repo), "")
-				got := versions(t, client)
-				for role, version := range result.Versions {
-					assert.Equal(t, version, got[role], role)
-				}
-				if roles == nil {
-					for role, version := range test.want {
-						assert.GreaterOrEqual(t, got[role], version, role)
-					}
-				}
-				require.NoError(t, newClient(t, repo).Refresh())
-				again := roll(t, u, repo, roles...)
-				assert.Greater(t, again.Versions["timestamp"], result.Versions["timestamp"])
-				require.NoError(t, client.Refresh())
-			})
-		}
-	}
-}
-
-// Rolls of two updaters in turn, each of which the other makes forget.
-func TestUpdatersTakeTurns(t *testing.T) {
-	for name, options := range shapes {
-		if name == "expired" {
-			continue
-		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), options)
-			client := newClient(t, repo)
-			updaters := []*tufupdate.Updater{newUpdater(t, repo, repo.Provider(t)), newUpdater(t, repo, repo.Provider(t))}
-			for round := range 6 {
-				before := files(t, repo)
-				result := roll(t, updaters[round%2], repo)
-				sameVersionsSameBytes(t, repo, before, files(t, repo), "")
-				got := versions(t, client)
-				for role, version := range result.Versions {
-					assert.Equal(t, version, got[role], role)
-				}
-			}
-		})
-	}
-}
 
 func TestAThousandRequestsForOneAppShareFourRolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,8 @@
 //	                        listed=ROLE, offline=ROLE,…
 //	restart [@NAME] …       a process begins anew: offline=, with=KEY,… and without=KEY,… of the keys,
 //	                        forgetful, targets=online or offline, validity=ROLE:DURATION,…, notready,
-//	                        warn=DURATION, renew with early=SHARE and jitter=SHARE
+//	                        warn=DURATION, tasks=NAME that processes share, renew with early=SHARE and
+//	                        jitter=SHARE
 //	pin N | stranger | garbage    the operator pins another root
 //	roll [@NAME] ROLE…      a process rolls; app=NAME asks for another app
 //	ask [@NAME] ROLE…       a process is asked to accept the same work
@@ -43,7 +44,7 @@
 //	client NAME             a client refreshes, and stays as it is
 //	clients                 all clients refresh, and a new one
 //	expect WHAT …           target PATH, listed ROLE…, hashes ROLE…, signers FILE, expires ROLE…,
-//	                        asked ROLE…, renewal
+//	                        content FILE, asked, renewal
 //
 // A FILE is a name below the app, or a role: its published file, or with +N behind the role that of
 // the Nth version after it.
@@ -60,8 +61,8 @@
 //
 // Some rules hold in all histories and are not asked for. A judge complains where one does not
 // hold. A process writes files with a version in the name by Create and all others by Replace, and
-// never gives a versioned name two contents. A key signs only for the role that it was asked for
-// and that the roll publishes. A roll that is refused signs and writes nothing. Versions that
+// never gives a versioned name two contents. A key signs only documents of its role's kind, and for
+// roles that are then listed. A roll that is refused signs and writes nothing. Versions that
 // clients see never shrink, unless the store was put back. After each roll the clients from after
 // the set-up and from before the roll, named clients and a new one refresh: rejections show in the
 // outcome, and at the end only where the last step is clients.

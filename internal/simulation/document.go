@@ -301,6 +301,14 @@ func spoil(data []byte, how string) []byte {
 		return data[:len(data)/2]
 	case "empty":
 		return nil
+	case "blank":
+		return []byte(" \n")
+	case "null":
+		return []byte("null")
+	case "string":
+		return []byte(`"signed"`)
+	case "html":
+		return []byte("<html><body>503 Slow Down</body></html>")
 	case "bom":
 		return slices.Concat([]byte("\ufeff"), data)
 	case "nul-before":

@@ -204,7 +204,10 @@ func (w *World) named(text string) string {
 	if strings.HasSuffix(text, ".json") || strings.Contains(text, ".json/") {
 		return text
 	}
-	role, after, _ := strings.Cut(text, "+")
+	role, after := text, ""
+	if i := strings.LastIndexByte(text, '+'); i >= 0 && strings.Trim(text[i+1:], "0123456789") == "" {
+		role, after = text[:i], text[i+1:]
+	}
 	version := w.versions()[role]
 	if role == metadata.ROOT {
 		version = w.root

@@ -21,29 +21,95 @@ func (w *World) roll(words *words) string {
 	}
 	p := w.process(name)
 	_ = w.keep("last") // if it cannot follow now, the one from before stays
-	before := w.files()
+	before, versions := w.files(), w.versions()
 	p.take()
 	w.store.judge()
 	result, err := p.updater.Roll(w.t.Context(), app, words.plain())
 	signed, writes := p.take(), w.store.judge()
 	w.judgeFiles(before)
+	w.judgeSignatures(signed)
 	if err != nil {
-		w.judgeSignatures(signed, nil)
-		if w.fails.none() && (p.fresh || p.forgets) && len(signed)+writes > 0 {
-			w.complain("a roll was refused after %d signatures and %d writes: %v", len(signed), writes, err)
-		}
-		if w.fails.none() && !bytes.Equal(before[w.file("timestamp.json")], w.read("timestamp.json")) {
-			w.complain("a roll was refused, and has changed the timestamp: %v", err)
-		}
+		w.judgeRefusal(p, err, before, len(signed)+writes)
 		p.fresh = p.fresh && w.fails.none()
 		return w.symbol(err)
 	}
 	p.fresh = false
-	w.judgeSignatures(signed, result.Versions)
-	outcome := []string{"published " + listing(result.Roles, result.Versions)}
+	outcome := w.published(versions, signed)
+	w.judgeResult(result, signed)
 	outcome = append(outcome, w.warnings(result.Warnings)...)
 	outcome = append(outcome, w.judgeClients(result)...)
 	return strings.Join(outcome, "; ")
+}
+
+// judgeRefusal complains of a roll that has failed, without a fault to blame, and left something
+// behind. A process that remembers what was there may have signed and written files before it found
+// that this was out of date.
+func (w *World) judgeRefusal(p *process, err error, before map[string][]byte, done int) {
+	if !w.fails.none() {
+		return
+	}
+	if (p.fresh || p.forgets) && done > 0 {
+		w.complain("a roll was refused after %d signatures and writes: %v", done, err)
+	}
+	if !bytes.Equal(before[w.file("timestamp.json")], w.read("timestamp.json")) {
+		w.complain("a roll was refused, and has changed the timestamp: %v", err)
+	}
+}
+
+// published tells which versions are listed that were not before, those that were signed first.
+func (w *World) published(before map[string]int64, signed []signing) (outcome []string) {
+	now := w.versions()
+	unread := before["targets"] == 0 // what was published could not be read
+	var roles, uploads []string
+	for _, role := range order(now) {
+		isSigned := slices.ContainsFunc(signed, func(s signing) bool {
+			return sameKeys(s.role, role) && s.version == now[role]
+		})
+		switch {
+		case isSigned && (unread || now[role] > before[role]):
+			roles = append(roles, role)
+		case !unread && now[role] > before[role]:
+			uploads = append(uploads, role)
+		}
+	}
+	if len(roles) > 0 {
+		outcome = append(outcome, "published "+listing(roles, now))
+	}
+	if len(uploads) > 0 {
+		outcome = append(outcome, "lists "+listing(uploads, now))
+	}
+	return outcome
+}
+
+// sameKeys reports whether two roles are one, or bins of one delegation. Of those the provider is
+// asked for one, or for their prefix.
+func sameKeys(a, b string) bool {
+	prefix := func(role string) string {
+		if i := strings.LastIndexByte(role, '-'); i > 0 {
+			return role[:i]
+		}
+		return role
+	}
+	return a == b || prefix(a) == prefix(b)
+}
+
+// judgeResult complains if a result names other versions than are listed, or in another order than
+// they are published in, or if a key signed for a role that is not listed.
+func (w *World) judgeResult(result tasks.Result, signed []signing) {
+	now := w.versions()
+	for role, version := range result.Versions {
+		if now[role] != version {
+			w.complain("%s %d was published, and %d is listed", role, version, now[role])
+		}
+	}
+	if n := len(result.Roles); n == 0 || result.Roles[n-1] != "timestamp" || n > 1 && result.Roles[n-2] != "snapshot" {
+		w.complain("published in the order %v", result.Roles)
+	}
+	for _, s := range signed {
+		if !slices.ContainsFunc(order(now), func(role string) bool { return sameKeys(role, s.role) }) {
+			w.complain("key %s signed for role %s, which is not listed", w.names[s.keyID], s.role)
+		}
+	}
 }
 
 // judgeFiles complains if a file that was there is not as it was, but for those that carry no
@@ -63,15 +129,15 @@ func (w *World) judgeClients(result tasks.Result) (rejections []string) {
 	for _, c := range w.all() {
 		seen, err := c.look()
 		if err != nil {
-			rejections = append(rejections, fmt.Sprintf("%s rejects %s", c.name, clientError(err)))
+			rejections = append(rejections, c.name+" rejects")
 			continue
 		}
 		for role, version := range result.Versions {
-			if seen[role] != version {
+			if seen[role] != version && !c.ahead {
 				w.complain("client %s sees %s %d where %d was published", c.name, role, seen[role], version)
 			}
 		}
-		w.judgeVersions(c.name, seen)
+		w.judgeVersions(c, seen)
 	}
 	return rejections
 }

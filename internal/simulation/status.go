@@ -14,7 +14,11 @@ import (
 func (w *World) status(words *words) string {
 	p := w.process(words.process())
 	p.take()
-	status, err := p.updater.Status(w.t.Context(), w.repo.App)
+	app, ok := words.option("app")
+	if !ok {
+		app = w.repo.App
+	}
+	status, err := p.updater.Status(w.t.Context(), app)
 	for _, s := range p.take() {
 		if s.kind != "" {
 			w.complain("a look at the status has signed a %s", s.kind)
@@ -64,11 +68,12 @@ func (w *World) advance(words *words) string {
 	for passed := time.Duration(0); passed < total; passed += step {
 		time.Sleep(min(step, total-passed))
 		synctest.Wait()
-		seen, err := w.new().look()
+		c := w.new()
+		seen, err := c.look()
 		if err != nil && rejected == "" {
-			rejected = fmt.Sprintf("after %v new rejects %s", passed+step, clientError(err))
+			rejected = fmt.Sprintf("new rejects after %v", passed+step)
 		} else if err == nil {
-			w.judgeVersions("new", seen)
+			w.judgeVersions(c, seen)
 		}
 	}
 	w.store.judge()
@@ -87,7 +92,7 @@ func (w *World) advance(words *words) string {
 		outcome = append(outcome, rejected)
 	}
 	for _, p := range w.processes {
-		w.judgeSignatures(p.take(), nil)
+		w.judgeSignatures(p.take())
 	}
 	return strings.Join(outcome, "; ")
 }

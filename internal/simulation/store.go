@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tufonline/tufonline/storage"
 )
@@ -40,7 +41,12 @@ func (w *World) isVersioned(key string) bool {
 	return versioned.MatchString(strings.TrimPrefix(key, w.repo.App+"/"))
 }
 
+// latency is what each call takes, after it has done its work: whatever processes do at the same
+// time is done when the first of them hears of it, and histories end the same each time.
+const latency = time.Millisecond
+
 func (s *watched) Get(ctx context.Context, key string) (storage.Object, error) {
+	defer time.Sleep(latency)
 	if large := s.world.fails.large; large != "" && strings.HasSuffix(key, "/"+large) {
 		return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrTooLarge)
 	}
@@ -48,6 +54,7 @@ func (s *watched) Get(ctx context.Context, key string) (storage.Object, error) {
 }
 
 func (s *watched) Create(ctx context.Context, key string, data []byte) (storage.Version, error) {
+	defer time.Sleep(latency)
 	if err := s.fault(key); err != nil {
 		return "", err
 	}
@@ -57,6 +64,7 @@ func (s *watched) Create(ctx context.Context, key string, data []byte) (storage.
 }
 
 func (s *watched) Replace(ctx context.Context, key string, old storage.Version, data []byte) (storage.Version, error) {
+	defer time.Sleep(latency)
 	if err := s.fault(key); err != nil {
 		return "", err
 	}
@@ -171,7 +179,8 @@ func (w *World) save(words *words) string {
 // putBack is the verb putback.
 func (w *World) putBack(words *words) string {
 	state := w.state(words.first())
-	w.floor = map[string]int64{}
+	w.rewind()
+	w.store.written = map[string]string{} // a new process cannot know what is gone
 	if names := words.plain(); len(names) > 0 {
 		for _, name := range names {
 			name = w.named(name)

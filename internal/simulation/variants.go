@@ -126,6 +126,9 @@ func (v Variant) replace(word string) ([]string, error) {
 		return words, err
 	}
 	for name, value := range v.values {
+		if words, _, err := split(value); err == nil && len(words) == 1 {
+			value = words[0] // without quotes
+		}
 		word = strings.ReplaceAll(word, "$"+name, value)
 	}
 	return []string{word}, nil
@@ -173,6 +176,20 @@ func (h History) Outcomes(variants []Variant, outcomes []string) ([]string, erro
 	return append(lines, others...), nil
 }
 
+// some names labels of a dimension, or those that are not among them if that is much shorter.
+func (d dimension) some(labels []string) string {
+	var others []string
+	for _, label := range d.labels {
+		if !slices.Contains(labels, label) {
+			others = append(others, label)
+		}
+	}
+	if len(labels) > 3 && 2*len(others) < len(labels) {
+		return "not " + strings.Join(others, " | ")
+	}
+	return strings.Join(labels, " | ")
+}
+
 // label names the variants of a group: by the values of those dimensions that tell it from the
 // others, or else one by one.
 func (g *group) label(dimensions []dimension) (label string, short bool) {
@@ -187,7 +204,7 @@ func (g *group) label(dimensions []dimension) (label string, short bool) {
 		}
 		product *= len(some)
 		if len(some) < len(d.labels) {
-			parts = append(parts, strings.Join(some, " | "))
+			parts = append(parts, d.some(some))
 		}
 	}
 	if product == len(g.variants) {

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/tasks"
 )
 
 // A World is what the steps of a history change: a repository in a store, processes, and clients.
@@ -31,6 +33,7 @@ type World struct {
 	made  map[string]int // keys, by role
 
 	processes map[string]*process
+	tasks     map[string]*tasks.Memory // that processes share
 	fails     failures
 	saved     map[string]map[string][]byte
 	clients   []*client
@@ -43,7 +46,8 @@ type World struct {
 func New(t testing.TB) *World {
 	w := &World{
 		t: t, others: map[string]*testrepo.Repo{}, names: map[string]string{}, keys: map[string]*testrepo.Key{},
-		made: map[string]int{}, processes: map[string]*process{}, saved: map[string]map[string][]byte{},
+		made: map[string]int{}, processes: map[string]*process{}, tasks: map[string]*tasks.Memory{},
+		saved: map[string]map[string][]byte{},
 		floor: map[string]int64{},
 	}
 	w.store = newWatched(w)
@@ -95,11 +99,12 @@ func (w *World) Run(s Step) (outcome string, err error) {
 	return outcome, nil
 }
 
-// End stops all processes.
+// End stops all processes, and waits for reads that they have given up.
 func (w *World) End() {
 	for _, p := range w.processes {
 		p.end()
 	}
+	time.Sleep(time.Second)
 }
 
 // nameKeys gives names to the keys that have come.
@@ -175,9 +180,17 @@ func (w *World) read(name string) []byte {
 // saw before.
 func (w *World) overwrite(name string, data []byte) {
 	if w.read(name) != nil {
-		w.floor = map[string]int64{}
+		w.rewind()
 	}
 	w.repo.Overwrite(w.t, w.file(name), data)
+}
+
+// rewind notes that clients may see less from now on than they have seen.
+func (w *World) rewind() {
+	w.floor = map[string]int64{}
+	for _, c := range w.clients {
+		c.ahead = c.name != "setup"
+	}
 }
 
 // files returns all that the store holds.
