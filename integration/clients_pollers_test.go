@@ -128,15 +128,15 @@ type tufJS struct {
 	answers *bufio.Reader
 }
 
-// startTufJS installs tuf-js and starts a process, which ends with the test. The test is skipped if
+// installTufJS installs tuf-js, with the scripts that use it, into a folder. The test is skipped if
 // there is no npm, but fails if TUF_TEST_REQUIRE is set.
-func startTufJS(t *testing.T) *tufJS {
+func installTufJS(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil && os.Getenv("TUF_TEST_REQUIRE") == "" {
 		t.Skipf("NOT TESTED with tuf-js: %v", err)
 	}
 	folder := t.TempDir()
-	for _, name := range []string{".npmrc", "package.json", "package-lock.json", "poll.mjs"} {
+	for _, name := range []string{".npmrc", "package.json", "package-lock.json", "poll.mjs", "verdicts.mjs"} {
 		data, err := os.ReadFile(filepath.Join("tufjs", name))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), data, 0o600))
@@ -146,9 +146,14 @@ func startTufJS(t *testing.T) *tufJS {
 	install.Dir = folder
 	output, err := install.CombinedOutput()
 	require.NoError(t, err, "%s", output)
+	return folder
+}
 
+// startTufJS installs tuf-js and starts a process, which ends with the test.
+func startTufJS(t *testing.T) *tufJS {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", "poll.mjs")
-	cmd.Dir = folder
+	cmd.Dir = installTufJS(t)
 	cmd.Env = append(os.Environ(), "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -114,7 +114,8 @@ func TestOnlyThisPackageHasJSONTags(t *testing.T) {
 		switch relative := strings.TrimPrefix(path, module+"/"); {
 		case err != nil:
 			return err
-		case relative == "internal/jsonform", relative == "integration", strings.HasPrefix(relative, ".cache"):
+		case relative == "internal/jsonform", relative == "internal/simulation", relative == "integration",
+			strings.HasPrefix(relative, ".cache"):
 			return fs.SkipDir
 		case !strings.HasSuffix(path, ".go"), strings.HasSuffix(path, "_test.go"):
 			return nil
