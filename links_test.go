@@ -29,6 +29,11 @@ var notInCore = []string{
 	"github.com/googleapis/gax-go",
 	"google.golang.org/api",
 
+	// The signing and object model of other projects
+	"github.com/secure-systems-lab/",
+	"github.com/sigstore/",
+	"github.com/theupdateframework/",
+
 	// Databases
 	"github.com/jackc/",
 	"github.com/mattn/go-sqlite3",
