@@ -54,7 +54,7 @@ func (u *Updater) accept(ctx context.Context, app string, roles []string) ([]str
 	if err != nil {
 		return nil, err
 	}
-	q := published.Question{Roles: published.Unique(roles), Depth: published.ToTimestamp}
+	q := published.Input{Roles: published.Unique(roles), Depth: published.ToTimestamp}
 	if slices.ContainsFunc(roles, published.IsDelegated) {
 		q.Depth = published.ToTargets
 	}

@@ -17,27 +17,27 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// An attention is what the rounds remember of an app: with nothing changed since and nothing due,
-// there is nothing to do.
+// An attention is what the last check found out about an app. If nothing has changed since and
+// nothing is due, the next pass need not check it.
 type attention struct {
-	timestamp storage.Version // what it was when the app was looked at
-	root      int64           // its version then
+	timestamp storage.Version // of timestamp.json in the store
+	root      int64           // the newest version of root
 	due       time.Time       // when the first role is to be renewed
-	problem   string          // what was wrong then; empty: nothing
+	problem   string          // what was wrong; empty if nothing
 
-	failures int       // to look at it, in a row
-	after    time.Time // when that is tried again
+	failures int       // checks that failed, in a row
+	after    time.Time // when a failed check is tried again
 }
 
-// visitOne looks at one app, unless that has failed and it is too early to try again, and reports
-// whether it has added a task.
+// visitOne checks one app, unless the last check has failed and it is too early for the next. It
+// reports whether it has added a task.
 func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added bool) {
 	if time.Now().Before(a.after) {
 		return false
 	}
 	problem := error(nil)
 	added, err := guarded(r.u.log, func() (added bool, err error) {
-		added, problem, err = r.look(ctx, app, a)
+		added, problem, err = r.check(ctx, app, a)
 		return added, err
 	})
 	if ctx.Err() != nil {
@@ -47,7 +47,7 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 		err = errors.Join(err, problem)
 		pause := min(r.renew.Every<<min(a.failures, 10), max(longestPause, r.renew.Every))
 		a.failures++
-		a.after = time.Now().Add(pause - r.renew.Every/2) // so that a round is not missed by a hair
+		a.after = time.Now().Add(pause - r.renew.Every/2) // a pass that comes a moment early counts
 		r.u.log.ErrorContext(ctx, "renewal failed", "app", app, "error", err, "again", a.after)
 		return added
 	}
@@ -63,28 +63,28 @@ func (r *renewer) visitOne(ctx context.Context, app string, a *attention) (added
 	return added
 }
 
-// look looks at one app, and adds a task if something is due, of what could be looked at. problem
-// is what is wrong with it although all could be.
-func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
+// check checks one app, and adds a task for the checked roles that are due. err says that the check
+// did not end. problem says what is wrong with the app.
+func (r *renewer) check(ctx context.Context, app string, a *attention) (added bool, problem, err error) {
 	if err := CheckApp(app); err != nil {
 		return false, nil, err
 	}
-	late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
-	lookCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
+	late := fmt.Errorf("a check may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
+	checkCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
 	defer cancel()
-	same, err := r.unchanged(lookCtx, app, a)
+	same, err := r.unchanged(checkCtx, app, a)
 	if err != nil {
 		return false, nil, err
 	}
 	if same && a.problem == "" && time.Now().Before(a.due) {
 		return false, nil, nil
 	}
-	settings, err := r.u.settings(lookCtx, app)
+	settings, err := r.u.settings(checkCtx, app)
 	if err != nil {
 		return false, nil, err
 	}
 	set := repofiles.NewSet(r.store, r.u.memory.State(app), false)
-	s, repo, err := r.u.survey(lookCtx, app, settings, set, published.Question{ListedOnly: true})
+	s, repo, err := r.u.survey(checkCtx, app, settings, set, published.Input{ListedOnly: true})
 	if err != nil && (repo == nil || repo.Timestamp == nil) {
 		return false, nil, err
 	}
@@ -94,7 +94,7 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	for _, warning := range s.status.Warnings {
 		r.u.log.WarnContext(ctx, "renewal: "+warning, "app", app)
 	}
-	// What hung must not keep from renewal what could be looked at.
+	// A role that timed out must not block renewal of the rest.
 	taskCtx, cancelTask := context.WithTimeout(ctx, requestTimeout)
 	defer cancelTask()
 	roles, due := s.due(taskCtx, r.lead(app))
@@ -102,7 +102,7 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 		r.u.memory.Offer(app, repofiles.State{Roots: repo.Roots, Files: set.Files()})
 		a.timestamp, a.root, a.due = repo.Timestamp.File().Stored, repo.Root().Version(), due
 		if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
-			a.due = again // a key that was not at hand just then may be by now
+			a.due = again // a key that was missing may have been installed
 		}
 	}
 	switch {
@@ -115,7 +115,7 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 	return added, errors.Join(problem, s.broken), err
 }
 
-// unchanged reports whether an app's timestamp and root are those that were looked at before.
+// unchanged reports whether an app's timestamp and root are those of the last check.
 func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool, error) {
 	if a.root == 0 {
 		return false, nil
@@ -127,7 +127,7 @@ func (r *renewer) unchanged(ctx context.Context, app string, a *attention) (bool
 		object, err := r.store.Get(groupCtx, names.Name(tufmeta.Timestamp, 0))
 		same = err == nil && object.Version == a.timestamp
 		if errors.Is(err, storage.ErrNotFound) {
-			return nil // something is wrong, which comes up when it is looked at
+			return nil // something is wrong, and the check will say so
 		}
 		return err
 	})

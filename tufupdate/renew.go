@@ -11,35 +11,35 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// Renew says how online roles are kept from expiring without anybody asking, while [Updater.Run]
-// runs. Rounds are made: in each, every app's published files are read and verified, and a task is
-// added for an app whose roles are due. The zero value is fit for use.
+// Renew configures the renewal, which keeps online roles from expiring without a request. While
+// [Updater.Run] runs, it makes passes over all apps. A pass checks each app: it reads and verifies
+// the published files, and adds a task if roles are due. The zero value is ready for use.
 //
-// Any number of replicas may do so. The task's ID follows from what is published, so that of
-// replicas with one task store only one adds it.
+// Any number of replicas may renew. A task's ID follows from what is published, so of replicas with
+// one task store only one adds it.
 type Renew struct {
-	// Apps returns the apps to look after, and is asked at the beginning of each round. Nil: those
-	// of which the store lists a timestamp.json; it has to be a storage.Lister, and the whole
-	// listing is read, earlier versions too.
+	// Apps returns the apps to renew. It is called at the beginning of each pass. If nil, they are
+	// the apps of which the store lists a timestamp.json: the store has to be a storage.Lister, and
+	// its whole listing is read, earlier versions too.
 	Apps func(ctx context.Context) ([]string, error)
 
 	// Early is the share of its validity that a role has left when it is renewed, more than 0 and
-	// less than 1. 0: one half.
+	// less than 1. The default is one half.
 	Early float64
 
-	// Jitter is the share of the validity by which that may come earlier still: by how much differs
-	// from app to app and is the same on all replicas, lest all that was published together comes
-	// due together. 0: one tenth; negative: none.
+	// Jitter spreads renewals of apps that were published together. It is the share of the validity
+	// by which a renewal comes earlier still, at most. It depends only on the app's name, so
+	// replicas agree. The default is one tenth. If negative, there is none.
 	Jitter float64
 
-	// Every is the time from the beginning of one round to that of the next, if it does not take
-	// longer. 0: five minutes.
+	// Every is the time from the beginning of one pass to the beginning of the next. A pass that
+	// takes longer delays the next one. The default is five minutes.
 	Every time.Duration
 
-	// Rate bounds how many requests a second the rounds make of the store, on average. 0: as many
-	// as it answers. An app of which nothing changed costs two. An app that cannot be looked at
-	// within Config.RollTimeout, because of this or because something hangs, counts as failed; what
-	// could be looked at is renewed all the same.
+	// Rate bounds how many requests a second the passes make of the store, on average. If 0, there
+	// is no bound. An unchanged app costs two requests. If a check does not end within
+	// Config.RollTimeout, the app counts as failed. Its roles that were checked until then are
+	// renewed all the same.
 	Rate float64
 }
 
@@ -82,20 +82,20 @@ func listApps(ctx context.Context, store storage.Lister) (apps []string, err err
 	return apps, err
 }
 
-// A Renewal is what became of one round.
+// A Renewal is the result of one pass.
 type Renewal struct {
 	Began    time.Time
 	Ended    time.Time
-	Apps     int    // that there are
-	Added    int    // tasks; not those that another replica had added
-	Failed   int    // apps with a failure, which are tried again, more and more seldom
-	Requests int64  // that were made of the store
-	Error    string // why there was no round
+	Apps     int    // all apps
+	Added    int    // tasks added, without those that another replica had added
+	Failed   int    // apps with a failure, which are checked again more and more seldom
+	Requests int64  // requests made of the store
+	Error    string // why there was no pass
 }
 
-// Renewal returns what became of the last round that has ended, the zero Renewal if none has. The
-// error, ErrRenewalLate, says that none has succeeded for three times as long as from one to the
-// next, of this Updater's Run. Without Config.Renew, or before Run, there is none.
+// Renewal returns the result of the last pass that has ended, the zero Renewal if none has. The
+// error is ErrRenewalLate if no pass of this Updater's Run has succeeded for three times
+// Renew.Every. Without Config.Renew, or before Run, there is no error.
 func (u *Updater) Renewal() (Renewal, error) {
 	if u.renewer == nil {
 		return Renewal{}, nil

@@ -17,7 +17,7 @@ import (
 	"github.com/tufonline/tufonline/storage"
 )
 
-// A renewer makes the rounds of [Renew].
+// A renewer makes the passes of [Renew].
 type renewer struct {
 	u        *Updater
 	renew    Renew
@@ -26,7 +26,7 @@ type renewer struct {
 
 	mu    sync.Mutex
 	apps  map[string]*attention
-	since time.Time // when it has begun, or the last round that succeeded has ended; zero before
+	since time.Time // when run began, or the last pass that succeeded ended; zero before
 	last  Renewal
 }
 
@@ -48,8 +48,8 @@ func newRenewer(u *Updater, renew Renew) *renewer {
 	return r
 }
 
-// paced is a store that is read at a limited rate, and gives up what hangs, so that a round comes
-// to its end.
+// paced is a store that is read at a limited rate. It gives up calls that hang, so that each pass
+// ends.
 type paced struct {
 	storage.Store
 	limiter  *rate.Limiter
@@ -71,7 +71,7 @@ func (p *paced) Get(ctx context.Context, key string) (storage.Object, error) {
 
 var errHangs = fmt.Errorf("no answer of the store within %v: %w", requestTimeout, context.DeadlineExceeded)
 
-// run makes rounds until ctx ends.
+// run makes passes until ctx ends.
 func (r *renewer) run(ctx context.Context) {
 	r.mu.Lock()
 	r.since = time.Now()
@@ -83,7 +83,7 @@ func (r *renewer) run(ctx context.Context) {
 	}()
 	for {
 		next := time.NewTimer(r.renew.Every)
-		r.round(ctx)
+		r.pass(ctx)
 		select {
 		case <-next.C:
 		case <-ctx.Done():
@@ -106,35 +106,35 @@ func (r *renewer) report() (Renewal, error) {
 	return r.last, err
 }
 
-// round looks at every app once.
-func (r *renewer) round(ctx context.Context) {
-	round := Renewal{Began: time.Now()}
+// pass checks every app once.
+func (r *renewer) pass(ctx context.Context) {
+	pass := Renewal{Began: time.Now()}
 	before := r.requests.Load()
 	apps, err := r.list(ctx)
 	if err == nil {
-		round.Apps = len(apps)
-		round.Added, round.Failed = r.visit(ctx, apps)
+		pass.Apps = len(apps)
+		pass.Added, pass.Failed = r.visit(ctx, apps)
 		err = ctx.Err() // then some were left out
 	}
-	round.Ended, round.Requests = time.Now(), r.requests.Load()-before
+	pass.Ended, pass.Requests = time.Now(), r.requests.Load()-before
 	if ctx.Err() != nil {
 		return
 	}
-	log := r.u.log.With("apps", round.Apps, "added", round.Added, "failed", round.Failed, "requests", round.Requests,
-		"took", round.Ended.Sub(round.Began))
+	log := r.u.log.With("apps", pass.Apps, "added", pass.Added, "failed", pass.Failed, "requests", pass.Requests,
+		"took", pass.Ended.Sub(pass.Began))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		round.Error = err.Error()
-		log.ErrorContext(ctx, "renewal: no apps to look at", "error", err)
+		pass.Error = err.Error()
+		log.ErrorContext(ctx, "renewal: no pass", "error", err)
 	} else {
-		r.since = round.Ended
-		log.InfoContext(ctx, "renewal: looked at all apps")
+		r.since = pass.Ended
+		log.InfoContext(ctx, "renewal: checked all apps")
 	}
-	r.last = round
+	r.last = pass
 }
 
-// list returns the apps to look after.
+// list returns the apps to renew.
 func (r *renewer) list(ctx context.Context) ([]string, error) {
 	late := fmt.Errorf("the list of apps may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
@@ -142,8 +142,8 @@ func (r *renewer) list(ctx context.Context) ([]string, error) {
 	return r.renew.Apps(ctx)
 }
 
-// visit looks at apps, many at once, in an order that differs from replica to replica. What it knew
-// of apps that are not among them, it forgets.
+// visit checks apps, many at once, in an order that differs from replica to replica. It forgets all
+// other apps.
 func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) {
 	known := make(map[string]*attention, len(apps))
 	for _, app := range apps {

@@ -14,14 +14,14 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// renewals is the name space of the IDs of tasks that nobody asked for.
+// renewals is the name space of the IDs of the renewal's tasks.
 func renewals() uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/tufonline/tufonline#renewal"))
 }
 
-// add adds a task for roles that are due, unless there is one: its ID follows from the timestamp
-// that is published, so all replicas with one task store agree on it. If it has failed, delegated
-// roles go by themselves: whatever may be wrong with them, the others are renewed.
+// add adds a task for roles that are due, unless there is one. Its ID follows from the published
+// timestamp, so all replicas with one task store agree on it. If the task has failed, top-level and
+// delegated roles get a task each: a delegated role's trouble does not hold up the others.
 func (r *renewer) add(ctx context.Context, app string, timestamp [sha256.Size]byte, roles []string) (added bool,
 	problem error) {
 	added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%x", timestamp), roles)
@@ -39,8 +39,8 @@ func (r *renewer) add(ctx context.Context, app string, timestamp [sha256.Size]by
 	return added, problem
 }
 
-// addAgain adds a task, and another one each time that it has failed, after longer and longer
-// pauses.
+// addAgain adds a task. Each time that it has failed, addAgain adds another one after a pause,
+// which doubles.
 func (r *renewer) addAgain(ctx context.Context, app, series string, roles []string) (added bool, problem error) {
 	for try := 0; ; try++ {
 		added, failed, err := r.addOnce(ctx, app, fmt.Sprintf("%s %d", series, try), roles)
@@ -54,8 +54,8 @@ func (r *renewer) addAgain(ctx context.Context, app, series string, roles []stri
 	}
 }
 
-// addOnce adds a task whose ID follows from what is given, unless there is one. It returns that if
-// it has failed, or is of no use any more.
+// addOnce adds a task whose ID follows from app and series, unless there is one. It returns that
+// task if it has failed, or if it has succeeded and the store was put back since.
 func (r *renewer) addOnce(ctx context.Context, app, series string, roles []string) (added bool, failed *tasks.Task,
 	err error) {
 	id := uuid.NewSHA1(renewals(), []byte(app+" "+series)).String()
@@ -68,14 +68,14 @@ func (r *renewer) addOnce(ctx context.Context, app, series string, roles []strin
 		return false, nil, errorf(app, "adding a task", err)
 	}
 	task, err := r.u.config.Tasks.Get(ctx, id)
-	if errors.Is(err, tasks.ErrNotFound) { // it ended so long ago that the store shows it no more
+	if errors.Is(err, tasks.ErrNotFound) { // past its retention
 		return false, &tasks.Task{ID: id, Result: tasks.Result{Error: "it ended long ago"}}, nil
 	}
 	if err != nil {
 		return false, nil, errorf(app, "looking for the task "+id, err)
 	}
-	// One that has succeeded has replaced what was published when it was added: either just now, or
-	// that has been put back.
+	// A task that has succeeded has replaced what was published when it was added. If that is still
+	// there, the task has ended just now, or the store was put back.
 	putBack := task.State == tasks.StateSuccess && time.Since(task.Updated) > firstPauseOfTasks
 	if task.State != tasks.StateFailure && !putBack {
 		return false, nil, nil
@@ -83,4 +83,4 @@ func (r *renewer) addOnce(ctx context.Context, app, series string, roles []strin
 	return false, &task, nil
 }
 
-const firstPauseOfTasks = time.Minute // that failed; it doubles
+const firstPauseOfTasks = time.Minute // after a task has failed

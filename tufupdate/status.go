@@ -46,7 +46,7 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 		return Status{}, err
 	}
 	set := repofiles.NewSet(u.store, repofiles.State{}, false)
-	s, _, err := u.survey(ctx, app, settings, set, published.Question{})
+	s, _, err := u.survey(ctx, app, settings, set, published.Input{})
 	if err != nil {
 		return Status{}, err
 	}

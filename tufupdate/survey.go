@@ -42,7 +42,7 @@ func (r surveyed) name() string { return cmp.Or(r.bins, r.role.Name) }
 
 // survey judges all that is published, by q unlisted versions too. After an error the survey holds
 // what was judged until then. It is nil if not even root was.
-func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, q published.Question,
+func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, q published.Input,
 ) (*survey, *published.Repository, error) {
 	l := u.loader(app, settings)
 	q.Survey, q.Depth = true, published.ToTargets

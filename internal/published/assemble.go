@@ -11,8 +11,8 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// A Question is what Assemble is to find out.
-type Question struct {
+// An Input is what Assemble is to find out.
+type Input struct {
 	App   string
 	Roots []*tufmeta.RootDocument // trusted, each followed by the next; nil: trust the first one seen
 	Marks repofiles.Marks         // what was seen before
@@ -68,16 +68,16 @@ var errPending = errors.New("pending")
 //
 // Errors are a *FileError (a file cannot be trusted), ErrNotBootstrapped, ErrRootExpired,
 // ErrUnknownRole, and why a role that is to be signed cannot be (see custody.Holding).
-func Assemble(q Question, files Files, ring Custody) (*Repository, Need, error) {
+func Assemble(in Input, files Files, ring Custody) (*Repository, Need, error) {
 	a := &assembly{
-		q: q, files: files, ring: ring, repo: &Repository{holdings: map[string]custody.Holding{}},
+		in: in, files: files, ring: ring, repo: &Repository{holdings: map[string]custody.Holding{}},
 	}
 	a.repo.judge = a
-	a.layout.App = q.App
+	a.layout.App = in.App
 	err := a.run()
 	a.repo.Layout = a.layout
 	if errors.Is(err, errPending) {
-		if a.q.Ahead {
+		if a.in.Ahead {
 			a.foresee()
 		}
 		return a.repo, a.need, nil
@@ -87,7 +87,7 @@ func Assemble(q Question, files Files, ring Custody) (*Repository, Need, error) 
 
 // An assembly is one call of Assemble.
 type assembly struct {
-	q      Question
+	in     Input
 	files  Files
 	ring   Custody
 	layout repofiles.Layout
@@ -108,26 +108,26 @@ func (a *assembly) run() error {
 	if err := a.followRoots(); err != nil {
 		return err
 	}
-	if !a.q.Survey {
-		if err := checkExpiry(a.root(), a.q.Now); err != nil {
+	if !a.in.Survey {
+		if err := checkExpiry(a.root(), a.in.Now); err != nil {
 			return err
 		}
 	}
 	if err := a.judgeTimestamp(); err != nil {
 		return err
 	}
-	if !a.q.Survey {
+	if !a.in.Survey {
 		if err := a.resolveRoles(); err != nil {
 			return err
 		}
 	}
-	if a.q.Depth < ToSnapshot {
+	if a.in.Depth < ToSnapshot {
 		return nil
 	}
 	if err := a.judgeSnapshot(); err != nil {
 		return err
 	}
-	if a.q.Depth < ToTargets {
+	if a.in.Depth < ToTargets {
 		if !a.repo.Snapshot.replaced {
 			return nil
 		}
@@ -138,7 +138,7 @@ func (a *assembly) run() error {
 	if err := a.judgeTargets(); err != nil {
 		return err
 	}
-	if a.q.Survey {
+	if a.in.Survey {
 		return nil
 	}
 	return a.chooseTargets()
@@ -197,7 +197,7 @@ func (a *assembly) reject(role string, f *repofiles.File, err error) *FileError 
 
 // followRoots follows the roots from the trusted one to the newest (specification 5.3).
 func (a *assembly) followRoots() error {
-	a.roots = slices.Clone(a.q.Roots)
+	a.roots = slices.Clone(a.in.Roots)
 	if len(a.roots) == 0 {
 		first, err := a.firstRoot()
 		if err != nil {
@@ -210,7 +210,7 @@ func (a *assembly) followRoots() error {
 		version := a.root().Version() + 1
 		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
 		if err != nil {
-			if a.q.Ahead {
+			if a.in.Ahead {
 				a.foreseeRoots(version+1, version-first)
 			}
 			return err
@@ -227,7 +227,7 @@ func (a *assembly) followRoots() error {
 		}
 		a.roots = append(a.roots, next)
 	}
-	if err := checkRoots(a.q.Marks[tufmeta.Root], a.roots); err != nil {
+	if err := checkRoots(a.in.Marks[tufmeta.Root], a.roots); err != nil {
 		return a.fileError(tufmeta.Root, a.root().Version(), err)
 	}
 	a.repo.Roots, a.layout.Consistent = a.roots, a.root().Consistent
@@ -238,7 +238,7 @@ func (a *assembly) followRoots() error {
 func (a *assembly) firstRoot() (*tufmeta.RootDocument, error) {
 	f, err := a.listed(tufmeta.Root, 1, nil)
 	if err != nil {
-		if a.q.Ahead {
+		if a.in.Ahead {
 			a.foreseeRoots(2, 2)
 		}
 		return nil, err
@@ -287,7 +287,7 @@ func (a *assembly) judgeTimestamp() error {
 	if err != nil {
 		return err
 	}
-	if err := checkMark(a.q.Marks[tufmeta.Timestamp], d.verified, role); err != nil {
+	if err := checkMark(a.in.Marks[tufmeta.Timestamp], d.verified, role); err != nil {
 		return a.reject(tufmeta.Timestamp, f, err)
 	}
 	a.repo.Timestamp = d
@@ -314,7 +314,7 @@ func (a *assembly) judgeSnapshot() error {
 		return a.reject(tufmeta.Snapshot, f, err)
 	}
 	f.Settle()
-	if err := checkMark(a.q.Marks[tufmeta.Snapshot], d.verified, role); err != nil {
+	if err := checkMark(a.in.Marks[tufmeta.Snapshot], d.verified, role); err != nil {
 		return a.reject(tufmeta.Snapshot, f, err)
 	}
 	a.repo.Snapshot = d
@@ -334,7 +334,7 @@ func (a *assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
 // that are to be signed are online.
 func (a *assembly) resolveRoles() error {
 	top := a.root().Roles
-	roles := slices.Clone(a.q.Roles)
+	roles := slices.Clone(a.in.Roles)
 	if slices.Contains(roles, Default) {
 		h, err := a.holding(top[tufmeta.Targets], "")
 		if err != nil {

@@ -203,7 +203,7 @@ func (a *assembly) mattering(all *tufmeta.Delegations, fresh bool, listed *tufme
 	[]*tufmeta.Role, error,
 ) {
 	var roles []*tufmeta.Role
-	if bins := all.Succinct(); bins != nil && !fresh && !a.q.Survey && !a.asked[bins.Name] {
+	if bins := all.Succinct(); bins != nil && !fresh && !a.in.Survey && !a.asked[bins.Name] {
 		h, err := a.holding(bins, bins.Name)
 		if err != nil {
 			return nil, err
@@ -235,7 +235,7 @@ func (a *assembly) mattering(all *tufmeta.Delegations, fresh bool, listed *tufme
 
 // matters reports whether a delegated role has to be judged.
 func (a *assembly) matters(role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool, error) {
-	if a.q.Survey || !bin || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
+	if a.in.Survey || !bin || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
 		return true, nil
 	}
 	if fresh {

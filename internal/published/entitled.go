@@ -116,7 +116,7 @@ func (a *assembly) wanted(n *node, d *Document) error {
 			"so it may be that one's document")}
 	}
 	renewed := online && a.isAsked(n)
-	if listed != nil && listed.verified.Expires().After(a.q.Now) && !d.verified.Expires().After(a.q.Now) && !renewed {
+	if listed != nil && listed.verified.Expires().After(a.in.Now) && !d.verified.Expires().After(a.in.Now) && !renewed {
 		return refusal{errors.New("it has expired, and the listed version has not")}
 	}
 	return nil

@@ -12,7 +12,7 @@ func (a *assembly) foresee() {
 		a.layout.Consistent = a.root().Consistent
 	}
 	timestamp := a.foreseeFile(tufmeta.Timestamp, 0, repofiles.Current)
-	if timestamp == nil || a.q.Depth < ToSnapshot {
+	if timestamp == nil || a.in.Depth < ToSnapshot {
 		return
 	}
 	info, ok := timestamp.Listed(tufmeta.Snapshot)
@@ -20,12 +20,12 @@ func (a *assembly) foresee() {
 		return
 	}
 	snapshot := a.foreseeFile(tufmeta.Snapshot, info.Version, a.listedKind())
-	if snapshot == nil || a.q.Depth < ToTargets || snapshot.Len() > repofiles.Parallel {
+	if snapshot == nil || a.in.Depth < ToTargets || snapshot.Len() > repofiles.Parallel {
 		return // of many files, only some will be needed
 	}
 	for role, version := range snapshot.ListedRoles() {
 		a.foreseeFile(role, version, a.listedKind())
-		if !a.q.ListedOnly && a.layout.Consistent {
+		if !a.in.ListedOnly && a.layout.Consistent {
 			a.foreseeFile(role, version+1, repofiles.Next)
 		}
 	}

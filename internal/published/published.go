@@ -5,6 +5,17 @@
 // read so far and the answers of the key provider. It names what it still needs, and is called
 // again with that. What it returns in the end is a [Repository], and the only place where documents
 // to be signed come from.
+//
+// A rule is in the file named after what it is about:
+//
+//   - assemble.go: root, timestamp and snapshot, which roles a request means, and what is needed;
+//   - targets.go: the versions of one targets role, listed ones and uploads (unlisted versions);
+//   - delegated.go: which delegated roles matter, how deep, and which version of a role counts;
+//   - entitled.go: which role may be signed, and which upload is accepted;
+//   - choose.go: which targets roles a roll signs;
+//   - foresee.go: which files to read ahead.
+//
+// The operator's decisions about keys are custody's, the time between rolls is tufupdate's.
 package published
 
 import (

@@ -175,7 +175,7 @@ func (a *assembly) find(n *node, earlier []*tufmeta.Role) error {
 		if listed {
 			err = a.findListed(n, info, earlier)
 		}
-		if !a.q.ListedOnly {
+		if !a.in.ListedOnly {
 			err = errors.Join(err, a.findUnlisted(n))
 		}
 	}

@@ -34,7 +34,7 @@ func (l *Loader) Remembered() *repofiles.Set {
 
 // Load answers a question, all fields of which but App, Roots, Marks, Now and Ahead are given.
 // After an error the Repository holds what could be judged; it is nil if not even root could be.
-func (l *Loader) Load(ctx context.Context, set *repofiles.Set, q published.Question) (*published.Repository, error) {
+func (l *Loader) Load(ctx context.Context, set *repofiles.Set, q published.Input) (*published.Repository, error) {
 	q.App, q.Now, q.Ahead = l.App, time.Now(), !set.Trusting()
 	q.Marks = l.Memory.Marks(l.App)
 	if q.Roots = set.Remembered().Roots; q.Roots == nil {

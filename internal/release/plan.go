@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tufonline/tufonline/internal/published"
-	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
@@ -100,7 +99,7 @@ func (p *plan) sign(ctx context.Context, repo *published.Repository) (*release, 
 func signAll(ctx context.Context, steps []step) ([]change, error) {
 	changes := make([]change, len(steps))
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(repofiles.Parallel)
+	group.SetLimit(parallel)
 	for i, s := range steps {
 		group.Go(func() error {
 			signed, err := s.sign(groupCtx, nil, nil)

@@ -60,7 +60,7 @@ func (r *Roll) publish(ctx context.Context, set *repofiles.Set, repo *published.
 		creates, replaces = replaces[:last], replaces[last:]
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(repofiles.Parallel)
+	group.SetLimit(parallel)
 	group.Go(func() error { return set.Confirm(groupCtx, names) })
 	for _, c := range creates {
 		group.Go(func() error { return r.create(groupCtx, repo, c, w) })

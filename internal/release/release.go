@@ -25,6 +25,9 @@ var ErrConflict = errors.New("other writers were faster every time")
 // number was skipped.
 const maxAttempts = 40
 
+// parallel is how many documents are signed, or files written, at the same time.
+const parallel = 32
+
 // A Validity says how long the successor of a document is to be valid. bins is the prefix of the
 // delegation's bins if the role is one of them, else "".
 type Validity func(ctx context.Context, role *tufmeta.Role, bins string, d *tufmeta.Verified) (time.Duration, error)
@@ -109,7 +112,7 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 	if published.IsTimestampOnly(r.Roles) {
 		depth = published.ToSnapshot
 	}
-	repo, err := r.Load(ctx, set, published.Question{Roles: r.Roles, Depth: depth})
+	repo, err := r.Load(ctx, set, published.Input{Roles: r.Roles, Depth: depth})
 	if err != nil {
 		return Outcome{}, err
 	}

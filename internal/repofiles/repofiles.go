@@ -1,8 +1,10 @@
 // Package repofiles reads an app's metadata files: their names, the reading itself, and what an
 // Updater remembers of them from one roll to the next.
 //
-// It judges nothing. A [Set] is the files as one attempt sees them. A [Memory] is what outlives the
-// attempt. [Retry] is the store that both read through.
+// It decides nothing. A [File] parses and verifies what package published asks it for, and keeps
+// the result, so that the same question costs nothing the next time. A [Set] is the files as one
+// attempt sees them. A [Memory] is what outlives the attempt: marks, and cached files, which were
+// verified by this process. [Retry] is the store that is read through.
 package repofiles
 
 import (

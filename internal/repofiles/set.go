@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// Parallel is how many files of one app are read or written at the same time.
+	// Parallel is how many files of one app are read at the same time.
 	Parallel = 32
 	// large is the size in bytes from which on it pays to read a file with two processors.
 	large = 1 << 18
