@@ -18,7 +18,7 @@ def verdict(role, data):
         document = Metadata.from_bytes(data)
         if document.signed.type != role:
             return "rejected"
-    except Exception:  # whatever it is, it is not read
+    except Exception:  # it is not read, for any reason
         return "rejected"
     try:
         root.verify_delegate(role, document)

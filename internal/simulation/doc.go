@@ -49,7 +49,7 @@
 // A FILE is a name below the app, or a role: its published file, or with +N behind the role that of
 // the Nth version after it.
 //
-// Changes of a document are: by=KEY,… or by=nobody for its signatures, alias=KEY:KEY for a
+// Changes of a document are: by=KEY,… or by=none for its signatures, alias=KEY:KEY for a
 // signature that stands under another key's ID too, version=N, expires=DURATION, target=PATH,
 // evil=PATH (a target with other content), drop=PATH, delegate=NAME:PATHS[:KEY,…],
 // rekey=NAME[:KEY,…], undelegate=NAME, threshold=NAME:N, list=ROLE:VERSION, unlist=ROLE,

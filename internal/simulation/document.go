@@ -264,7 +264,7 @@ func (d *draft) sign(words *words, own []*testrepo.Key) []byte {
 	w := d.world
 	if by, ok := words.option("by"); ok {
 		own = nil
-		if by != "nobody" {
+		if by != "none" {
 			own = w.keysNamed(strings.Split(by, ","))
 		}
 	}

@@ -133,13 +133,13 @@ func (w *World) settings(words *words) func(context.Context, string) (tufupdate.
 		s.NotReady = "bootstrap is under way"
 	}
 	s.ValidityOf = func(_ context.Context, role string) (time.Duration, error) {
-		if w.fails.validity == role {
+		if w.failing().validity == role {
 			return 0, errFault
 		}
 		return 0, nil
 	}
 	return func(context.Context, string) (tufupdate.Settings, error) {
-		if w.fails.settings {
+		if w.failing().settings {
 			return tufupdate.Settings{}, errFault
 		}
 		return s, nil
@@ -172,7 +172,7 @@ func (p *process) ask(req keys.Request, without map[string]bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked[req.Role]++
-	fails := p.world.fails
+	fails := p.world.failing()
 	switch {
 	case fails.keys != "" && strings.HasPrefix(req.Role, fails.keys):
 		return errFault

@@ -41,13 +41,13 @@ func (w *World) isVersioned(key string) bool {
 	return versioned.MatchString(strings.TrimPrefix(key, w.repo.App+"/"))
 }
 
-// latency is what each call takes, after it has done its work: whatever processes do at the same
-// time is done when the first of them hears of it, and histories end the same each time.
+// latency is the time of a call, which it takes after its work. So all calls of one moment are done
+// before the first of them is answered, and a history ends the same each time.
 const latency = time.Millisecond
 
 func (s *watched) Get(ctx context.Context, key string) (storage.Object, error) {
 	defer time.Sleep(latency)
-	if large := s.world.fails.large; large != "" && strings.HasSuffix(key, "/"+large) {
+	if large := s.world.failing().large; large != "" && strings.HasSuffix(key, "/"+large) {
 		return storage.Object{}, fmt.Errorf("%s: %w", key, storage.ErrTooLarge)
 	}
 	return s.Memory.Get(ctx, key)
@@ -143,8 +143,17 @@ func (w *World) fail(words *words) string {
 	f.validity, _ = words.option("validity")
 	f.settings = words.flag("settings")
 	words.flag("nothing")
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
 	w.fails = f
 	return ""
+}
+
+// failing returns what fails now.
+func (w *World) failing() failures {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.fails
 }
 
 // none reports whether nothing fails.

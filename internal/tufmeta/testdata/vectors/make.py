@@ -155,7 +155,7 @@ VECTORS = {
         "snapshot-with-delegated-roles": sign("snapshot", meta={
             "targets.json": {"version": 1}, "team.json": {"version": 7}, "team a/b.json": {"version": 1}}),
         "targets": plain,
-        "targets-with-members-that-nobody-knows": sign("targets", **{"x-list": [1, None, {"a": True}], "x-empty": {}}),
+        "targets-with-unknown-members": sign("targets", **{"x-list": [1, None, {"a": True}], "x-empty": {}}),
         "targets-indented": text(envelope(body("targets")), indent=2),
         "targets-escaped": text(envelope(body("targets", custom="é € 😀 / <&>")), ensure_ascii=True),
         "targets-control-characters": sign("targets", custom="a\u0000b\u0001c\u001fd\u007fe\n\t"),
@@ -255,7 +255,7 @@ VECTORS = {
         "snapshot-under-another-id": text({"signatures": [{
             "keyid": OTHER.id, "sig": SNAPSHOT.sign(canonical(body("snapshot")).encode())}], "signed": body("snapshot")}),
         "snapshot-not-canonical": text(envelope(body("snapshot"), message=text(body("snapshot")))),
-        "targets-by-nobody": text(envelope(body("targets"), [])),
+        "targets-unsigned": text(envelope(body("targets"), [])),
         "targets-a-signature-too-few": text(envelope(body("targets"), [TARGETS])),
         "targets-one-key-under-two-ids": alias(),
         "targets-one-right-and-one-of-a-stranger": text(envelope(body("targets"), [TARGETS, OTHER])),
