@@ -40,13 +40,13 @@ type surveyed struct {
 // name names the role. The bins of a delegation share a name, since there may be thousands.
 func (r surveyed) name() string { return cmp.Or(r.bins, r.role.Name) }
 
-// survey judges all that is published, by q unlisted versions too. After an error the survey holds
+// survey judges all that is published, by in unlisted versions too. After an error the survey holds
 // what was judged until then. It is nil if not even root was.
-func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, q published.Input,
+func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, in published.Input,
 ) (*survey, *published.Repository, error) {
 	l := u.loader(app, settings)
-	q.Survey, q.Depth = true, published.ToTargets
-	repo, err := l.Load(ctx, set, q)
+	in.Survey, in.Depth = true, published.ToSnapshot
+	repo, err := l.Load(ctx, set, in)
 	if repo == nil {
 		return nil, nil, exit(app, err)
 	}
@@ -54,17 +54,28 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		ring: l.Ring, validity: settings.validity(), status: Status{App: app}, now: time.Now(),
 		warnBefore: u.config.WarnExpiry,
 	}
-	err = s.roles(ctx, repo, err)
-	s.status.Warnings = append(s.status.Warnings, repo.Warnings...)
-	return s, repo, err
+	whole, err := s.topLevel(ctx, repo, err)
+	if err != nil || !whole {
+		return s, repo, err
+	}
+	// What comes now may take long. The roles above are surveyed already.
+	in.Depth = published.ToTargets
+	deeper, err := l.Load(ctx, set, in)
+	if err != nil {
+		return s, repo, exit(app, err)
+	}
+	err = s.targets(ctx, deeper)
+	s.status.Warnings = append(s.status.Warnings, deeper.Warnings...)
+	return s, deeper, err
 }
 
-// roles surveys the roles from the top down, as far as they could be judged before err.
-func (s *survey) roles(ctx context.Context, repo *published.Repository, err error) error {
+// topLevel surveys root, timestamp and snapshot, as far as they could be judged before err. It
+// reports whether all three are trusted.
+func (s *survey) topLevel(ctx context.Context, repo *published.Repository, err error) (whole bool, failure error) {
 	problem, failure := published.Untrusted(err)
 	top := repo.Root().Roles
 	if err := s.add(ctx, surveyed{role: top[tufmeta.Root], document: repo.Root().Verified}); err != nil {
-		return err
+		return false, err
 	}
 	for _, below := range []struct {
 		role     string
@@ -74,16 +85,13 @@ func (s *survey) roles(ctx context.Context, repo *published.Repository, err erro
 		if d := below.document; d != nil {
 			r.document, r.replaced = d.Verified(), d.Replaced()
 		} else if r.problem = problem; failure != nil {
-			return exit(s.status.App, failure)
+			return false, exit(s.status.App, failure)
 		}
 		if err := s.add(ctx, r); err != nil || r.problem != nil {
-			return err
+			return false, err
 		}
 	}
-	if failure != nil {
-		return exit(s.status.App, failure)
-	}
-	return s.targets(ctx, repo)
+	return true, nil
 }
 
 // targets surveys the targets roles: targets first, then the delegated roles by name.

@@ -52,10 +52,12 @@ type Question struct {
 	Bins string // the prefix of the delegation's bins if the role is one of them, else ""
 }
 
-// fingerprint tells questions apart. A provider may tell roles apart by name. It may not do so for
-// the bins of one delegation.
-func (q Question) fingerprint() string {
-	return cmp.Or(q.Bins, q.Role.Name) + " " + q.Role.Fingerprint()
+// A questionKey tells questions apart. A provider may tell roles apart by name. It may not do so
+// for the bins of one delegation.
+type questionKey struct{ name, fingerprint string }
+
+func (q Question) key() questionKey {
+	return questionKey{cmp.Or(q.Bins, q.Role.Name), q.Role.Fingerprint()}
 }
 
 // A Keyring asks a provider for one app's keys, once for each role and once for all bins of a
@@ -66,19 +68,19 @@ type Keyring struct {
 	policy   Policy
 
 	mu       sync.Mutex
-	holdings map[string]Holding // by fingerprint
+	holdings map[questionKey]Holding
 }
 
 // NewKeyring returns a Keyring of an app. It asks nothing yet.
 func NewKeyring(provider keys.Provider, app string, policy Policy) *Keyring {
-	return &Keyring{provider: provider, app: app, policy: policy, holdings: map[string]Holding{}}
+	return &Keyring{provider: provider, app: app, policy: policy, holdings: map[questionKey]Holding{}}
 }
 
 // Known returns the answer to a question that was asked before.
 func (k *Keyring) Known(q Question) (h Holding, known bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h, known = k.holdings[q.fingerprint()]
+	h, known = k.holdings[q.key()]
 	return h, known
 }
 
@@ -87,14 +89,14 @@ func (k *Keyring) Known(q Question) (h Holding, known bool) {
 func (k *Keyring) Of(ctx context.Context, q Question) (Holding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if h, known := k.holdings[q.fingerprint()]; known {
+	if h, known := k.holdings[q.key()]; known {
 		return h, nil
 	}
 	h := k.ask(ctx, q.Role)
 	if h.State == Unknown && ctx.Err() != nil {
 		return h, h.Err
 	}
-	k.holdings[q.fingerprint()] = h
+	k.holdings[q.key()] = h
 	return h, nil
 }
 

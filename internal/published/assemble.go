@@ -62,31 +62,9 @@ func (n Need) Pending() bool { return len(n.Files)+len(n.Roles) > 0 }
 // errPending says that a judgement waits for what is needed.
 var errPending = errors.New("pending")
 
-// Assemble judges an app's repository from the trusted root down. If the Need is pending, call it
-// again with what it needs: parsing and verifying are not done twice. Otherwise the Repository is
-// complete, or holds what could be judged before the error.
-//
-// Errors are a *FileError (a file cannot be trusted), ErrNotBootstrapped, ErrRootExpired,
-// ErrUnknownRole, and why a role that is to be signed cannot be (see custody.Holding).
-func Assemble(in Input, files Files, ring Custody) (*Repository, Need, error) {
-	a := &assembly{
-		in: in, files: files, ring: ring, repo: &Repository{holdings: map[string]custody.Holding{}},
-	}
-	a.repo.judge = a
-	a.layout.App = in.App
-	err := a.run()
-	a.repo.Layout = a.layout
-	if errors.Is(err, errPending) {
-		if a.in.Ahead {
-			a.foresee()
-		}
-		return a.repo, a.need, nil
-	}
-	return a.repo, Need{}, err
-}
-
-// An assembly is one call of Assemble.
-type assembly struct {
+// An Assembly judges an app's repository from the trusted root down. It is for one set of files,
+// which do not change meanwhile, and for one goroutine.
+type Assembly struct {
 	in     Input
 	files  Files
 	ring   Custody
@@ -95,26 +73,68 @@ type assembly struct {
 	repo   *Repository
 	need   Need
 
-	asked map[string]bool  // what is to be signed: names of targets roles, and prefixes of bins
-	nodes map[string]*node // by name and keys, so that a role that is delegated to twice is read once
-	order []*node          // the same, in the order in which they were found
-	top   *node            // targets
+	asked map[string]bool     // what is to be signed: names of targets roles, and prefixes of bins
+	top   *node               // targets
+	nodes map[nodeKey]*node   // all that were ever met, with the files that were found
+	order []*node             // those met in this pass of judgeTargets, each once
+	pass  int                 // its number
+	notes []string            // warnings about files
+	unfit map[*Document]error // unlisted versions that can never be accepted, and why
+
+	mattered map[*Document][]*tufmeta.Role // what mattering has returned
+}
+
+// New returns an Assembly that has judged nothing yet.
+func New(in Input, files Files, ring Custody) *Assembly {
+	a := &Assembly{
+		in: in, files: files, ring: ring, roots: slices.Clone(in.Roots),
+		nodes: map[nodeKey]*node{}, unfit: map[*Document]error{}, mattered: map[*Document][]*tufmeta.Role{},
+	}
+	a.repo = &Repository{judge: a, holdings: map[string]custody.Holding{}}
+	a.layout.App = in.App
+	return a
+}
+
+// Judge judges as far as the files and answers allow. If the Need is pending, call it again with
+// what it needs. Otherwise the Repository is complete, or holds what could be judged before the
+// error.
+//
+// Errors are a *FileError (a file cannot be trusted), ErrNotBootstrapped, ErrRootExpired,
+// ErrUnknownRole, and why a role that is to be signed cannot be (see custody.Holding).
+func (a *Assembly) Judge() (*Repository, Need, error) {
+	a.need = Need{}
+	err := a.run()
+	a.repo.Layout = a.layout
+	if !errors.Is(err, errPending) {
+		return a.repo, Need{}, err
+	}
+	if !a.need.Pending() {
+		return a.repo, Need{}, errors.New("judging: it waits for nothing")
+	}
+	if a.in.Ahead {
+		a.foresee()
+	}
+	return a.repo, a.need, nil
 }
 
 // root returns the newest root that was found.
-func (a *assembly) root() *tufmeta.RootDocument { return a.roots[len(a.roots)-1] }
+func (a *Assembly) root() *tufmeta.RootDocument { return a.roots[len(a.roots)-1] }
 
-func (a *assembly) run() error {
-	if err := a.followRoots(); err != nil {
-		return err
+func (a *Assembly) run() error {
+	if a.repo.Roots == nil {
+		if err := a.followRoots(); err != nil {
+			return err
+		}
 	}
 	if !a.in.Survey {
 		if err := checkExpiry(a.root(), a.in.Now); err != nil {
 			return err
 		}
 	}
-	if err := a.judgeTimestamp(); err != nil {
-		return err
+	if a.repo.Timestamp == nil {
+		if err := a.judgeTimestamp(); err != nil {
+			return err
+		}
 	}
 	if !a.in.Survey {
 		if err := a.resolveRoles(); err != nil {
@@ -124,11 +144,13 @@ func (a *assembly) run() error {
 	if a.in.Depth < ToSnapshot {
 		return nil
 	}
-	if err := a.judgeSnapshot(); err != nil {
-		return err
+	if a.repo.Snapshot == nil {
+		if err := a.judgeSnapshot(); err != nil {
+			return err
+		}
 	}
 	if a.in.Depth < ToTargets {
-		if !a.repo.Snapshot.replaced {
+		if a.in.Survey || !a.repo.Snapshot.replaced {
 			return nil
 		}
 		if err := a.require(tufmeta.Snapshot); err != nil { // clients reject it until it is signed anew
@@ -145,8 +167,11 @@ func (a *assembly) run() error {
 }
 
 // file returns a role's file. It is errPending if the file was not read yet.
-func (a *assembly) file(role string, version int64, kind repofiles.Kind, by *tufmeta.Role) (*repofiles.File, error) {
+func (a *Assembly) file(role string, version int64, kind repofiles.Kind, by *tufmeta.Role) (*repofiles.File, error) {
 	r := repofiles.Request{Name: a.layout.Name(role, version), Kind: kind, By: by}
+	if kind == repofiles.Next {
+		r.Version = version
+	}
 	f, known := a.files.File(r)
 	if !known {
 		a.need.Files = append(a.need.Files, r)
@@ -157,7 +182,7 @@ func (a *assembly) file(role string, version int64, kind repofiles.Kind, by *tuf
 
 // listed returns the file of a role that is listed with a version or, where names carry no
 // versions, the one that there is. It may not exist. A file that holds no document is a *FileError.
-func (a *assembly) listed(role string, version int64, by *tufmeta.Role) (*repofiles.File, error) {
+func (a *Assembly) listed(role string, version int64, by *tufmeta.Role) (*repofiles.File, error) {
 	kind := repofiles.Current
 	if a.layout.Versioned(role) {
 		kind = repofiles.Listed
@@ -172,7 +197,7 @@ func (a *assembly) listed(role string, version int64, by *tufmeta.Role) (*repofi
 // holding returns who signs for a role. It is errPending if the provider was not asked yet, and the
 // provider's error if it cannot say who signs for a top-level role. For delegated roles that is
 // their own trouble, and the state is Unknown.
-func (a *assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, error) {
+func (a *Assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, error) {
 	q := custody.Question{Role: role, Bins: bins}
 	h, known := a.ring.Known(q)
 	if !known {
@@ -186,32 +211,30 @@ func (a *assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, er
 }
 
 // fileError says what is wrong with a file by its role and version.
-func (a *assembly) fileError(role string, version int64, err error) *FileError {
+func (a *Assembly) fileError(role string, version int64, err error) *FileError {
 	return &FileError{Role: role, Version: version, File: a.layout.Name(role, version), Err: err}
 }
 
 // reject says that a file that holds a document cannot be trusted.
-func (a *assembly) reject(role string, f *repofiles.File, err error) *FileError {
+func (a *Assembly) reject(role string, f *repofiles.File, err error) *FileError {
 	return &FileError{Role: role, Version: f.Version(), File: f.Name, Err: err}
 }
 
 // followRoots follows the roots from the trusted one to the newest (specification 5.3).
-func (a *assembly) followRoots() error {
-	a.roots = slices.Clone(a.in.Roots)
+func (a *Assembly) followRoots() error {
 	if len(a.roots) == 0 {
 		first, err := a.firstRoot()
 		if err != nil {
 			return err
 		}
-		a.roots = append(a.roots, first)
+		a.repo.First, a.roots = first, append(a.roots, first)
 	}
-	first := a.root().Version()
 	for {
 		version := a.root().Version() + 1
 		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
 		if err != nil {
-			if a.in.Ahead {
-				a.foreseeRoots(version+1, version-first)
+			if a.in.Ahead { // there may be many, so they are not read one after the other
+				a.foreseeRoots(version+1, int64(len(a.roots)))
 			}
 			return err
 		}
@@ -235,7 +258,7 @@ func (a *assembly) followRoots() error {
 }
 
 // firstRoot returns the first root that was ever published.
-func (a *assembly) firstRoot() (*tufmeta.RootDocument, error) {
+func (a *Assembly) firstRoot() (*tufmeta.RootDocument, error) {
 	f, err := a.listed(tufmeta.Root, 1, nil)
 	if err != nil {
 		if a.in.Ahead {
@@ -255,7 +278,7 @@ func (a *assembly) firstRoot() (*tufmeta.RootDocument, error) {
 
 // verify verifies a file of a top-level role by the newest root or, if its keys were replaced
 // since, by an earlier root.
-func (a *assembly) verify(role string, f *repofiles.File) (*Document, error) {
+func (a *Assembly) verify(role string, f *repofiles.File) (*Document, error) {
 	current := a.root().Roles[role]
 	v, err := f.Verify(current)
 	if err == nil {
@@ -274,7 +297,7 @@ func (a *assembly) verify(role string, f *repofiles.File) (*Document, error) {
 }
 
 // judgeTimestamp judges the timestamp. It is ErrNotBootstrapped if there is none.
-func (a *assembly) judgeTimestamp() error {
+func (a *Assembly) judgeTimestamp() error {
 	role := a.root().Roles[tufmeta.Timestamp]
 	f, err := a.listed(tufmeta.Timestamp, 0, role)
 	if err != nil {
@@ -296,7 +319,7 @@ func (a *assembly) judgeTimestamp() error {
 
 // judgeSnapshot judges the snapshot that the timestamp lists. Without consistent snapshots it may
 // be a later one: a writer may have been stopped between the two.
-func (a *assembly) judgeSnapshot() error {
+func (a *Assembly) judgeSnapshot() error {
 	role := a.root().Roles[tufmeta.Snapshot]
 	info, _ := a.repo.Timestamp.verified.Listed(tufmeta.Snapshot) // every timestamp has it
 	f, err := a.listed(tufmeta.Snapshot, info.Version, role)
@@ -323,7 +346,7 @@ func (a *assembly) judgeSnapshot() error {
 
 // checkListed checks that a file is the one that is listed, or, where names carry no version, one
 // that was written over it since.
-func (a *assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
+func (a *Assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
 	if !a.layout.Consistent && f.Version() > info.Version {
 		return nil
 	}
@@ -332,7 +355,7 @@ func (a *assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
 
 // resolveRoles puts the default roles in place of none, and makes sure that the top-level roles
 // that are to be signed are online.
-func (a *assembly) resolveRoles() error {
+func (a *Assembly) resolveRoles() error {
 	top := a.root().Roles
 	roles := slices.Clone(a.in.Roles)
 	if slices.Contains(roles, Default) {
@@ -358,7 +381,7 @@ func (a *assembly) resolveRoles() error {
 }
 
 // require makes sure that top-level roles are online.
-func (a *assembly) require(roles ...string) error {
+func (a *Assembly) require(roles ...string) error {
 	var pending error
 	for _, role := range roles {
 		h, err := a.holding(a.root().Roles[role], "")

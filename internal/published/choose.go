@@ -12,10 +12,11 @@ import (
 
 // chooseTargets decides which targets roles are to be signed: those that were asked for, and those
 // that are signed by replaced keys. It notes which unlisted versions are accepted.
-func (a *assembly) chooseTargets() error {
+func (a *Assembly) chooseTargets() error {
 	if err := a.checkAsked(); err != nil {
 		return err
 	}
+	a.repo.Sign = nil
 	a.repo.Accepted = map[string]*tufmeta.Document{}
 	var pending error
 	for _, n := range a.repo.targets {
@@ -39,10 +40,10 @@ func (a *assembly) chooseTargets() error {
 }
 
 // isAsked reports whether a role is to be signed.
-func (a *assembly) isAsked(n *node) bool { return a.asked[n.role.Name] || n.bin && a.asked[n.bins()] }
+func (a *Assembly) isAsked(n *node) bool { return a.asked[n.role.Name] || n.bin && a.asked[n.bins()] }
 
 // checkAsked returns ErrUnknownRole if a name that was asked for is no role and no prefix of bins.
-func (a *assembly) checkAsked() error {
+func (a *Assembly) checkAsked() error {
 	missing := maps.Clone(a.asked)
 	for _, n := range a.repo.targets {
 		delete(missing, n.role.Name)
@@ -66,7 +67,7 @@ func (a *assembly) checkAsked() error {
 
 // choose reports whether a targets role is to be signed. A role that was asked for and cannot be
 // signed is an error. Of other roles that clients cannot use it warns.
-func (a *assembly) choose(n *node) (bool, error) {
+func (a *Assembly) choose(n *node) (bool, error) {
 	asked := a.isAsked(n)
 	if n.doc == nil {
 		if asked {
@@ -90,7 +91,7 @@ func (a *assembly) choose(n *node) (bool, error) {
 }
 
 // checkSignable returns why a role that was asked for cannot be signed.
-func (a *assembly) checkSignable(n *node) error {
+func (a *Assembly) checkSignable(n *node) error {
 	if n.err != nil && !n.fresh() { // clients could not read its successor either
 		return n.err
 	}

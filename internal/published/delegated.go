@@ -13,7 +13,7 @@ import (
 
 // visit decides which candidate counts: the newest whose delegated roles are all there. The listed
 // version counts in any case, since clients have it already.
-func (a *assembly) visit(n *node) error {
+func (a *Assembly) visit(n *node) error {
 	if n.visited {
 		return nil
 	}
@@ -31,7 +31,7 @@ func (a *assembly) visit(n *node) error {
 				if err != nil {
 					return err
 				}
-				a.ignore(n, d.Version(), problem)
+				a.repo.warn("%s", ignoring(n, d.Version(), problem))
 				continue
 			}
 		} else if children, err = a.delegated(n, d, false, listed); err != nil {
@@ -69,7 +69,10 @@ func untrustedOrRefused(err error) (reason, failure error) {
 
 // accept returns the roles that an unlisted version delegates to. The error is a refusal or a
 // *FileError if the version is not accepted.
-func (a *assembly) accept(n *node, d *Document, listed *tufmeta.Delegations) ([]*node, error) {
+func (a *Assembly) accept(n *node, d *Document, listed *tufmeta.Delegations) ([]*node, error) {
+	if err := a.unfit[d]; err != nil {
+		return nil, err
+	}
 	if err := a.wanted(n, d); err != nil {
 		return nil, err
 	}
@@ -81,7 +84,7 @@ func (a *assembly) accept(n *node, d *Document, listed *tufmeta.Delegations) ([]
 }
 
 // complete returns a refusal unless clients can use the delegations to these roles.
-func (a *assembly) complete(children []*node) error {
+func (a *Assembly) complete(children []*node) error {
 	for _, child := range children {
 		if child.doc == nil && child.visited && len(child.candidates) > 0 && child.err == nil {
 			continue // further up on this path: it is being decided on
@@ -106,20 +109,20 @@ func (a *assembly) complete(children []*node) error {
 // delegated finds and visits the roles that a document of n delegates to, as far as they matter. A
 // *FileError says that the delegations make no sense, or that clients could not use those of an
 // unlisted version.
-func (a *assembly) delegated(n *node, d *Document, fresh bool, listed *tufmeta.Delegations) ([]*node, error) {
+func (a *Assembly) delegated(n *node, d *Document, fresh bool, listed *tufmeta.Delegations) ([]*node, error) {
 	delegations, err := d.file.Delegations()
 	if err == nil && delegations.Len() > maxBins {
 		err = fmt.Errorf("delegates to %d roles, more than %d", delegations.Len(), maxBins)
 	}
-	if err == nil && delegations.Len() > 0 && n.depth() >= maxDepth {
-		err = fmt.Errorf("it is %d delegations below targets and delegates further: clients do not follow", maxDepth)
-	}
 	if err != nil {
 		return nil, a.fileError(n.role.Name, d.Version(), err)
 	}
-	roles, err := a.mattering(delegations, fresh, listed)
-	if err != nil {
-		return nil, err
+	roles, known := a.mattered[d]
+	if !known {
+		if roles, err = a.mattering(delegations, fresh, listed); err != nil {
+			return nil, err
+		}
+		a.mattered[d] = roles
 	}
 	children, pending := a.findAll(n, d, roles, delegations, fresh, listed)
 	if pending != nil && (fresh || !errors.Is(pending, errPending)) {
@@ -141,45 +144,59 @@ func (a *assembly) delegated(n *node, d *Document, fresh bool, listed *tufmeta.D
 // findAll finds the roles that a document of n delegates to. An unlisted version is not accepted if
 // one of them is missing, however many others there are to find: so of those not read yet it names
 // no more than it has found already, or a few.
-func (a *assembly) findAll(n *node, d *Document, roles []*tufmeta.Role, delegations *tufmeta.Delegations, fresh bool,
+func (a *Assembly) findAll(n *node, d *Document, roles []*tufmeta.Role, delegations *tufmeta.Delegations, fresh bool,
 	listed *tufmeta.Delegations,
-) ([]*node, error) {
-	var children []*node
-	var pending error
-	found, waiting, needed := 0, 0, len(a.need.Files)
+) (children []*node, pending error) {
+	children = n.buffer[:0]
+	defer func() { n.buffer = children }()
+	found, waiting, needed, order := 0, 0, len(a.need.Files), len(a.order)
 	for _, role := range roles {
-		key := fmt.Sprintf("%q %s", role.Name, role.Fingerprint())
-		if known := a.nodes[key]; known != nil {
-			children = append(children, known)
-			if !known.found {
-				pending = errPending
-			}
-			continue
-		}
-		child := &node{role: role, by: n, bin: delegations.IsBin(role.Name)}
-		a.nodes[key] = child
-		a.order = append(a.order, child)
+		child, first := a.meet(n, role, delegations.IsBin(role.Name), declaredBefore(listed, role))
 		children = append(children, child)
-		if err := a.find(child, []*tufmeta.Role{declaredBefore(listed, role)}); err != nil {
+		if err := a.find(child); err != nil {
 			if pending = err; !errors.Is(err, errPending) {
-				return nil, err
+				return children, err
 			}
 			if waiting++; fresh && waiting >= max(repofiles.Parallel, found) {
 				break
 			}
 			continue
 		}
-		if found++; fresh && len(child.candidates) == 0 {
+		if found++; first && fresh && len(child.candidates) == 0 {
 			a.need.Files = a.need.Files[:needed]
-			return nil, a.unusable(n, d, child)
+			for _, met := range a.order[order:] {
+				met.pass = 0
+			}
+			a.order = a.order[:order]
+			a.unfit[d] = a.unusable(n, d, child)
+			return children, a.unfit[d]
 		}
 	}
 	return children, pending
 }
 
+// meet returns the node of a role that n delegates to, and reports whether this pass meets it for
+// the first time. earlier is the role as the listed version of n declares it, nil if it does not.
+func (a *Assembly) meet(n *node, role *tufmeta.Role, bin bool, earlier *tufmeta.Role) (child *node, first bool) {
+	key := nodeKey{role.Name, role.Fingerprint()}
+	if child = a.nodes[key]; child != nil && child.pass == a.pass {
+		return child, false
+	}
+	if child == nil || !sameRole(child.earlier[0], earlier) { // the listed version depends on it
+		child = &node{role: role, earlier: []*tufmeta.Role{earlier}}
+		a.nodes[key] = child
+	}
+	child.by, child.bin, child.pass = n, bin, a.pass
+	child.visited, child.doc, child.children = false, nil, nil
+	a.order = append(a.order, child)
+	return child, true
+}
+
+func sameRole(a, b *tufmeta.Role) bool { return a == b || a != nil && b != nil && a.Equal(b) }
+
 // unusable says that an unlisted version of n cannot be accepted, since clients could not use its
 // delegation to child.
-func (a *assembly) unusable(n *node, d *Document, child *node) error {
+func (a *Assembly) unusable(n *node, d *Document, child *node) error {
 	problem := child.err
 	if problem == nil {
 		problem = a.fileError(child.role.Name, 1, errNotFound)
@@ -199,7 +216,7 @@ func declaredBefore(listed *tufmeta.Delegations, role *tufmeta.Role) *tufmeta.Ro
 // mattering returns the delegated roles that have to be judged. There may be many bins, and few of
 // them matter. If the provider cannot say whether bins are online, no unlisted version of them is
 // accepted, so they need not be read.
-func (a *assembly) mattering(all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (
+func (a *Assembly) mattering(all *tufmeta.Delegations, fresh bool, listed *tufmeta.Delegations) (
 	[]*tufmeta.Role, error,
 ) {
 	var roles []*tufmeta.Role
@@ -234,7 +251,7 @@ func (a *assembly) mattering(all *tufmeta.Delegations, fresh bool, listed *tufme
 }
 
 // matters reports whether a delegated role has to be judged.
-func (a *assembly) matters(role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool, error) {
+func (a *Assembly) matters(role *tufmeta.Role, bin, fresh bool, listed *tufmeta.Delegations) (bool, error) {
 	if a.in.Survey || !bin || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
 		return true, nil
 	}

@@ -18,7 +18,7 @@ import (
 // entitled returns an error if a role is not to be signed although its keys are available. The
 // holders of a delegated role may declare the public half of any key for a role below theirs. They
 // decide what that role says. A key of a role nearer to targets is not lent to them.
-func (a *assembly) entitled(n *node) error {
+func (a *Assembly) entitled(n *node) error {
 	if n.by == nil || n.by == a.top {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (a *assembly) entitled(n *node) error {
 
 // isOurs reports whether only the key provider can sign for a role, and may do so. An error says
 // why not, or that it is not known.
-func (a *assembly) isOurs(n *node) (bool, error) {
+func (a *Assembly) isOurs(n *node) (bool, error) {
 	h, err := a.holding(n.role, n.bins())
 	if err != nil {
 		return false, err
@@ -56,7 +56,7 @@ func (a *assembly) isOurs(n *node) (bool, error) {
 }
 
 // nearer returns targets, and the roles that are declared by those nearer to targets than n.
-func (a *assembly) nearer(n *node) iter.Seq[*tufmeta.Role] {
+func (a *Assembly) nearer(n *node) iter.Seq[*tufmeta.Role] {
 	return func(yield func(*tufmeta.Role) bool) {
 		if !yield(a.top.role) {
 			return
@@ -86,7 +86,7 @@ func (n *node) declares(yield func(*tufmeta.Role) bool) bool {
 }
 
 // signable reports whether a role can be signed: it is online and its keys may be used for it.
-func (a *assembly) signable(n *node) (bool, error) {
+func (a *Assembly) signable(n *node) (bool, error) {
 	h, err := a.holding(n.role, n.bins())
 	if err != nil || h.State != custody.Online {
 		return false, err
@@ -99,7 +99,7 @@ func (a *assembly) signable(n *node) (bool, error) {
 }
 
 // wanted returns a refusal if an unlisted version that verifies is not to be accepted.
-func (a *assembly) wanted(n *node, d *Document) error {
+func (a *Assembly) wanted(n *node, d *Document) error {
 	h, err := a.holding(n.role, n.bins())
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (a *assembly) wanted(n *node, d *Document) error {
 
 // shared reports whether a key of a role is another role's too, as far as its neighbours know:
 // targets, those that are declared beside it, and those that it declares itself.
-func (a *assembly) shared(n *node) bool {
+func (a *Assembly) shared(n *node) bool {
 	isOther := func(role *tufmeta.Role) bool { return role.Name != n.role.Name && role.Shares(n.role) }
 	if n != a.top && isOther(a.top.role) {
 		return true

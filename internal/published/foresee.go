@@ -7,7 +7,7 @@ import (
 
 // foresee names files that a pending judgement is likely to need next, going by documents that are
 // not verified yet. They are trusted for nothing but that.
-func (a *assembly) foresee() {
+func (a *Assembly) foresee() {
 	if len(a.roots) > 0 {
 		a.layout.Consistent = a.root().Consistent
 	}
@@ -31,7 +31,7 @@ func (a *assembly) foresee() {
 	}
 }
 
-func (a *assembly) listedKind() repofiles.Kind {
+func (a *Assembly) listedKind() repofiles.Kind {
 	if a.layout.Consistent {
 		return repofiles.Listed
 	}
@@ -39,7 +39,7 @@ func (a *assembly) listedKind() repofiles.Kind {
 }
 
 // foreseeFile returns a file that was read, if it holds a document, or names it.
-func (a *assembly) foreseeFile(role string, version int64, kind repofiles.Kind) *repofiles.File {
+func (a *Assembly) foreseeFile(role string, version int64, kind repofiles.Kind) *repofiles.File {
 	r := repofiles.Request{Name: a.layout.Name(role, version), Kind: kind}
 	if len(a.roots) > 0 && role != tufmeta.Root {
 		r.By = a.root().Roles[role] // nil for delegated roles
@@ -56,7 +56,7 @@ func (a *assembly) foreseeFile(role string, version int64, kind repofiles.Kind) 
 }
 
 // foreseeRoots names further roots. There may be many, so they are not read one after the other.
-func (a *assembly) foreseeRoots(from, n int64) {
+func (a *Assembly) foreseeRoots(from, n int64) {
 	for version := from; version < from+n; version++ {
 		a.foreseeFile(tufmeta.Root, version, repofiles.Next)
 	}

@@ -1,10 +1,10 @@
 // Package published judges an app's files: which of them may be believed, and which documents may
 // be signed over.
 //
-// It does no I/O, starts no goroutine and reads no clock. [Assemble] is given the files that were
-// read so far and the answers of the key provider. It names what it still needs, and is called
-// again with that. What it returns in the end is a [Repository], and the only place where documents
-// to be signed come from.
+// It does no I/O, starts no goroutine and reads no clock. An [Assembly] is given the files that
+// were read so far and the answers of the key provider. It names what it still needs, and is asked
+// again when that is there. What it returns in the end is a [Repository], and the only place where
+// documents to be signed come from.
 //
 // A rule is in the file named after what it is about:
 //
@@ -21,7 +21,6 @@ package published
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/custody"
@@ -106,7 +105,8 @@ func (b Base) Signers() []tufmeta.Signer { return b.signers }
 // A Repository is an app's repository as far as it was judged.
 type Repository struct {
 	Layout repofiles.Layout
-	Roots  []*tufmeta.RootDocument // from the trusted one to the newest
+	First  *tufmeta.RootDocument   // the first root seen, if that is the trusted one
+	Roots  []*tufmeta.RootDocument // from the trusted one to the newest; nil until they were followed
 
 	Timestamp *Document // nil if it was not judged, or is not trusted
 	Snapshot  *Document // likewise
@@ -116,11 +116,8 @@ type Repository struct {
 	Accepted map[string]*tufmeta.Document // unlisted versions that the next snapshot is to list, by role
 	Warnings []string
 
-	// Rejected are the names of files of unlisted versions that do not verify.
-	Rejected []string
-
 	targets  []*node
-	judge    *assembly
+	judge    *Assembly
 	holdings map[string]custody.Holding // of top-level roles that are to be signed
 }
 
@@ -142,9 +139,7 @@ func (r *Repository) FileError(d *Document, err error) *FileError {
 }
 
 func (r *Repository) warn(format string, args ...any) {
-	if warning := fmt.Sprintf(format, args...); !slices.Contains(r.Warnings, warning) {
-		r.Warnings = append(r.Warnings, warning)
-	}
+	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
 }
 
 // Untrusted tells an error that lies in what the store holds from any other.

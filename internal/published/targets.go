@@ -17,26 +17,32 @@ const (
 	maxAhead = 64
 	// maxBins bounds the succinct roles that are enumerated. There may be 2^32 of them.
 	maxBins = 1 << 16
-	// maxDepth is how many delegations lead to a role at most. Clients give up after as many roles
-	// (go-tuf, python-tuf and tuf-js alike), so that they never see what lies deeper.
-	maxDepth = 32
 )
+
+// A nodeKey tells targets roles apart: by name, and by keys and threshold.
+type nodeKey struct{ name, fingerprint string }
 
 // A node is one targets role.
 type node struct {
-	role   *tufmeta.Role
-	by     *node // who delegates to it; nil for targets
-	bin    bool
-	listed int64 // its version in the snapshot; 0 if it has none
-	taken  int64 // the highest version that a file was found for, whatever it holds
+	role    *tufmeta.Role
+	by      *node // the delegator that was met first; nil for targets
+	bin     bool
+	earlier []*tufmeta.Role // by whose keys the listed version may be signed as well
+	pass    int             // in which the node was last met
 
+	// What find has found.
+	listed     int64       // the version in the snapshot; 0 if it has none
+	taken      int64       // the highest version that a file was found for, whatever it holds
 	candidates []*Document // verified: the listed version and the unlisted ones, ascending
 	err        error       // what is wrong with the listed version
-	found      bool        // the fields above are complete
+	next       int64       // the version to look for next
+	found      bool        // find has ended
 
+	// What visit has decided in this pass.
 	visited  bool
 	doc      *Document // the candidate that counts; nil if none does
 	children []*node
+	buffer   []*node // for children
 }
 
 // fresh reports whether the document that counts is an unlisted version.
@@ -72,21 +78,26 @@ func binPrefix(name string) string {
 // roles that are delegated to from there, since their holders may have uploaded new documents.
 // There may be many bins: it judges those that it is to sign, those whose keys are offline, and
 // those that an unlisted version of their delegator declares.
-func (a *assembly) judgeTargets() error {
+func (a *Assembly) judgeTargets() error {
 	a.asked = map[string]bool{}
 	for _, role := range a.repo.Roles {
 		a.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
 	}
-	a.nodes = map[string]*node{}
-	a.top = &node{role: a.root().Roles[tufmeta.Targets]}
-	var earlier []*tufmeta.Role
-	for i := len(a.roots) - 2; i >= 0; i-- {
-		earlier = append(earlier, a.roots[i].Roles[tufmeta.Targets])
+	if a.top == nil {
+		a.top = &node{role: a.root().Roles[tufmeta.Targets]}
+		for i := len(a.roots) - 2; i >= 0; i-- {
+			a.top.earlier = append(a.top.earlier, a.roots[i].Roles[tufmeta.Targets])
+		}
 	}
-	if err := a.find(a.top, earlier); err != nil {
+	a.pass++
+	a.order, a.repo.Warnings = a.order[:0], nil
+	if err := a.find(a.top); err != nil {
 		return err
 	}
 	for {
+		for _, n := range slices.Concat([]*node{a.top}, a.order) {
+			n.visited, n.doc, n.children = false, nil, nil
+		}
 		if err := a.visit(a.top); err != nil {
 			return err
 		}
@@ -95,12 +106,22 @@ func (a *assembly) judgeTargets() error {
 			break
 		}
 		n.drop(n.doc)
-		for _, n := range slices.Concat(a.order, []*node{a.top}) {
-			n.visited, n.doc, n.children = false, nil, nil
-		}
 	}
 	a.repo.targets = a.counting()
+	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
 	return nil
+}
+
+// unrepeated returns warnings, each once.
+func unrepeated(warnings []string) (once []string) {
+	seen := map[string]bool{}
+	for _, w := range warnings {
+		if !seen[w] {
+			seen[w] = true
+			once = append(once, w)
+		}
+	}
+	return once
 }
 
 // drop removes a document from the candidates.
@@ -111,7 +132,7 @@ func (n *node) drop(d *Document) {
 // misled returns a node whose unlisted version must not be accepted, after a warning, nil if there
 // is none. It delegates to a name that is another role's too. The other role's document is the one
 // that is listed, and clients that come this way reject it.
-func (a *assembly) misled() *node {
+func (a *Assembly) misled() *node {
 	nodes := a.counting()
 	counts := map[string]*node{}
 	for _, n := range nodes {
@@ -127,8 +148,8 @@ func (a *assembly) misled() *node {
 				continue
 			}
 			if _, err := other.doc.file.Verify(child.role); err != nil {
-				a.ignore(n, n.doc.Version(), fmt.Errorf(
-					"it delegates to %s by keys that have not signed what is listed for that name", child.role.Name))
+				a.notes = append(a.notes, ignoring(n, n.doc.Version(), fmt.Errorf(
+					"it delegates to %s by keys that have not signed what is listed for that name", child.role.Name)))
 				return n
 			}
 		}
@@ -138,7 +159,7 @@ func (a *assembly) misled() *node {
 
 // counting returns the nodes that count, each name once, those nearest to targets first. A role
 // that is delegated to from several places is signed for the nearest.
-func (a *assembly) counting() []*node {
+func (a *Assembly) counting() []*node {
 	var nodes []*node
 	names := map[string]bool{}
 	for level := []*node{a.top}; len(level) > 0; {
@@ -156,35 +177,46 @@ func (a *assembly) counting() []*node {
 	return nodes
 }
 
-// ignore warns that an unlisted version is not accepted.
-func (a *assembly) ignore(n *node, version int64, reason error) {
-	a.repo.warn("ignoring unlisted version %d of role %s: %v", version, n.role.Name, reason)
+// ignoring says that an unlisted version is not accepted.
+func ignoring(n *node, version int64, reason error) string {
+	return fmt.Sprintf("ignoring unlisted version %d of role %s: %v", version, n.role.Name, reason)
 }
 
 // find gathers the candidates of a role: the version that the snapshot lists, and the unlisted ones
-// after it. A file that does not verify is no candidate. earlier are the roles by whose keys the
-// listed version may be signed as well.
-func (a *assembly) find(n *node, earlier []*tufmeta.Role) error {
+// after it. A file that does not verify is no candidate. Once found, they stay.
+func (a *Assembly) find(n *node) error {
+	if n.found {
+		return nil
+	}
 	info, listed := a.repo.Snapshot.verified.Listed(n.role.Name)
-	n.listed, n.taken = info.Version, info.Version
-	n.candidates, n.err = nil, nil
-	var err error
-	if !a.layout.Consistent {
-		err = a.findOnly(n, info, earlier)
-	} else {
-		if listed {
-			err = a.findListed(n, info, earlier)
+	if n.next == 0 {
+		n.listed, n.taken = info.Version, info.Version
+		var err error
+		switch {
+		case !a.layout.Consistent:
+			err = a.findOnly(n, info)
+		case listed:
+			err = a.findListed(n, info)
 		}
-		if !a.in.ListedOnly {
-			err = errors.Join(err, a.findUnlisted(n))
+		if err != nil {
+			if a.layout.Consistent && !a.in.ListedOnly { // it is read at the same time
+				_, _ = a.file(n.role.Name, n.listed+1, repofiles.Next, n.role)
+			}
+			return err
+		}
+		n.next = n.listed + 1
+	}
+	if a.layout.Consistent && !a.in.ListedOnly {
+		if err := a.findUnlisted(n); err != nil {
+			return err
 		}
 	}
-	n.found = err == nil
-	return err
+	n.found = true
+	return nil
 }
 
 // findListed finds the version that the snapshot lists.
-func (a *assembly) findListed(n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
+func (a *Assembly) findListed(n *node, info tufmeta.FileInfo) error {
 	name := n.role.Name
 	f, err := a.listed(name, info.Version, n.role)
 	if err == nil && !f.Exists() {
@@ -192,7 +224,7 @@ func (a *assembly) findListed(n *node, info tufmeta.FileInfo, earlier []*tufmeta
 	}
 	if err == nil {
 		if err = info.Check(f.Document); err == nil {
-			err = n.add(f, earlier)
+			err = n.add(f, n.earlier)
 		}
 		if err != nil {
 			err = a.reject(name, f, err)
@@ -205,15 +237,20 @@ func (a *assembly) findListed(n *node, info tufmeta.FileInfo, earlier []*tufmeta
 }
 
 // findUnlisted finds the versions after the one that the snapshot lists.
-func (a *assembly) findUnlisted(n *node) error {
+func (a *Assembly) findUnlisted(n *node) error {
 	name := n.role.Name
-	for version := n.listed + 1; ; version++ {
+	for ; ; n.next++ {
+		version := n.next
 		if version > n.listed+maxAhead {
-			a.repo.warn("role %s: more than %d files after version %d: the rest is not read", name, maxAhead, n.listed)
+			a.notes = append(a.notes, fmt.Sprintf("role %s: more than %d files after version %d: the rest is not read",
+				name, maxAhead, n.listed))
 			return nil
 		}
 		f, err := a.file(name, version, repofiles.Next, n.role)
-		if err != nil {
+		if err != nil { // where there were some, there may be as many again
+			for more := version + 1; more < 2*version-n.listed-1 && more <= n.listed+maxAhead; more++ {
+				_, _ = a.file(name, more, repofiles.Next, n.role)
+			}
 			return err
 		}
 		if !f.Exists() {
@@ -224,29 +261,20 @@ func (a *assembly) findUnlisted(n *node) error {
 			return nil
 		}
 		n.taken = max(n.taken, version)
-		if problem := a.addUnlisted(n, f, version); problem != nil {
-			a.ignore(n, version, problem)
-			a.repo.Rejected = append(a.repo.Rejected, f.Name)
+		if f.Err != nil {
+			err = a.fileError(name, version, f.Err)
+		} else if err = n.add(f, nil); err != nil {
+			err = a.reject(name, f, err)
+		}
+		if err != nil {
+			a.notes = append(a.notes, ignoring(n, version, err))
 		}
 	}
 }
 
-func (a *assembly) addUnlisted(n *node, f *repofiles.File, version int64) error {
-	switch {
-	case f.Err != nil:
-		return a.fileError(n.role.Name, version, f.Err)
-	case f.Version() != version:
-		return a.reject(n.role.Name, f, fmt.Errorf("has version %d", f.Version()))
-	}
-	if err := n.add(f, nil); err != nil {
-		return a.reject(n.role.Name, f, err)
-	}
-	return nil
-}
-
 // findOnly is find without consistent snapshots: there is one file, which is the listed version or
 // a later one.
-func (a *assembly) findOnly(n *node, info tufmeta.FileInfo, earlier []*tufmeta.Role) error {
+func (a *Assembly) findOnly(n *node, info tufmeta.FileInfo) error {
 	name := n.role.Name
 	f, err := a.listed(name, 0, n.role)
 	if err == nil && !f.Exists() {
@@ -258,6 +286,7 @@ func (a *assembly) findOnly(n *node, info tufmeta.FileInfo, earlier []*tufmeta.R
 	if err == nil {
 		n.taken = max(n.taken, f.Version())
 		if err = a.checkListed(info, f); err == nil {
+			earlier := n.earlier
 			if f.Version() != info.Version {
 				earlier = nil // holders of replaced keys upload nothing any more
 			}

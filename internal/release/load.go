@@ -25,6 +25,9 @@ type Loader struct {
 
 	// Trusted, if not nil, is called when the first root seen of an app is trusted.
 	Trusted func(root *tufmeta.RootDocument)
+
+	roots []*tufmeta.RootDocument // the answer of Root, once there is one
+	asked bool
 }
 
 // Remembered returns a trusting Set of what is remembered of the app.
@@ -34,25 +37,22 @@ func (l *Loader) Remembered() *repofiles.Set {
 
 // Load answers a question, all fields of which but App, Roots, Marks, Now and Ahead are given.
 // After an error the Repository holds what could be judged; it is nil if not even root could be.
-func (l *Loader) Load(ctx context.Context, set *repofiles.Set, q published.Input) (*published.Repository, error) {
-	q.App, q.Now, q.Ahead = l.App, time.Now(), !set.Trusting()
-	q.Marks = l.Memory.Marks(l.App)
-	if q.Roots = set.Remembered().Roots; q.Roots == nil {
-		root, err := l.Root(ctx)
-		if err != nil {
+func (l *Loader) Load(ctx context.Context, set *repofiles.Set, in published.Input) (*published.Repository, error) {
+	in.App, in.Now, in.Ahead = l.App, time.Now(), !set.Trusting()
+	in.Marks = l.Memory.Marks(l.App)
+	if in.Roots = set.Remembered().Roots; in.Roots == nil {
+		if err := l.ask(ctx); err != nil {
 			return nil, err
 		}
-		if root != nil {
-			q.Roots = []*tufmeta.RootDocument{root}
-		}
+		in.Roots = l.roots
 	}
+	judge := published.New(in, set, l.Ring)
 	for {
-		repo, need, err := published.Assemble(q, set, l.Ring)
-		for _, name := range repo.Rejected {
-			set.Shed(name)
-		}
-		if err == nil && q.Roots == nil && repo.Roots != nil {
-			err = l.begin(repo)
+		repo, need, err := judge.Judge()
+		if repo.First != nil {
+			if err := l.begin(repo); err != nil {
+				return nil, err
+			}
 		}
 		if err == nil && need.Pending() {
 			if err = l.satisfy(ctx, set, need); err == nil {
@@ -67,9 +67,24 @@ func (l *Loader) Load(ctx context.Context, set *repofiles.Set, q published.Input
 	}
 }
 
+// ask asks for the pinned root, once.
+func (l *Loader) ask(ctx context.Context) error {
+	if l.asked {
+		return nil
+	}
+	root, err := l.Root(ctx)
+	if err != nil {
+		return err
+	}
+	if l.asked = true; root != nil {
+		l.roots = []*tufmeta.RootDocument{root}
+	}
+	return nil
+}
+
 // begin notes the first root that was seen.
 func (l *Loader) begin(repo *published.Repository) error {
-	root := repo.Roots[0]
+	root := repo.First
 	first, err := l.Memory.Begin(l.App, root.Verified)
 	if err != nil {
 		return &published.FileError{
@@ -84,6 +99,9 @@ func (l *Loader) begin(repo *published.Repository) error {
 
 // satisfy reads files and asks for keys, at the same time.
 func (l *Loader) satisfy(ctx context.Context, set *repofiles.Set, need published.Need) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return set.Fetch(groupCtx, need.Files, need.Ahead) })
 	group.Go(func() error {

@@ -1,7 +1,10 @@
 package repofiles
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -33,6 +36,10 @@ type verdict struct {
 	verified *tufmeta.Verified
 	err      error
 }
+
+// large is the size in bytes from which on it pays to parse a file with two processors, and from
+// which on a file that does not verify is not kept.
+const large = 1 << 18
 
 func newFile(name string, stored storage.Version, d *tufmeta.Document, err error) *File {
 	f := &File{Document: d, Name: name, Stored: stored, Err: err}
@@ -98,6 +105,58 @@ func (f *File) Delegations() (*tufmeta.Delegations, error) { return f.delegation
 
 // Settle notes that the file is verified and is what a document lists.
 func (f *File) Settle() { f.settled.Store(true) }
+
+// readFile reads, parses and verifies a file. That it cannot be parsed, or has another version than
+// its name says, is the File's Err. Of a large file that does not verify only that is kept. Another
+// role asks for it again; before is what is known from the last time.
+func readFile(ctx context.Context, store storage.Store, r Request, before *File) (*File, error) {
+	object, err := store.Get(ctx, r.Name)
+	for _, answer := range []error{storage.ErrNotFound, storage.ErrTooLarge, storage.ErrInvalidKey} {
+		if errors.Is(err, answer) {
+			return newFile(r.Name, storage.Absent, nil, answer), nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	d, err := tufmeta.Parse(object.Data)
+	if err == nil && r.Version != 0 && d.Version() != r.Version {
+		d, err = nil, fmt.Errorf("has version %d", d.Version())
+	}
+	f := newFile(r.Name, object.Version, d, err)
+	if before != nil && before.Stored == f.Stored {
+		f.verdicts = before.verdicts
+	}
+	if err != nil || r.By == nil {
+		return f, nil
+	}
+	var reading sync.WaitGroup
+	if d.Type() == tufmeta.Targets && len(object.Data) > large {
+		reading.Go(func() { _, _ = f.Delegations() })
+	}
+	_, err = f.Verify(r.By)
+	reading.Wait()
+	if r.Kind == Next && f.rejected() {
+		f.Document, f.Err = nil, err
+		f.delegations = nil
+	}
+	return f, nil
+}
+
+// judged reports whether the file was verified by a role, whatever came out.
+func (f *File) judged(by *tufmeta.Role) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.verdict(by) != nil
+}
+
+// rejected reports whether the file is large and no role that was asked for has signed it.
+func (f *File) rejected() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	accepted := func(v verdict) bool { return v.err == nil }
+	return len(f.verdicts) > 0 && !slices.ContainsFunc(f.verdicts, accepted) && (f.Document == nil || f.size() > large)
+}
 
 // size estimates the memory in bytes that a file takes.
 func (f *File) size() int64 {

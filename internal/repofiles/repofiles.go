@@ -35,8 +35,9 @@ func (l Layout) Versioned(role string) bool {
 
 // A Request asks for one file.
 type Request struct {
-	Name string
-	Kind Kind
+	Name    string
+	Kind    Kind
+	Version int64 // that the document has to have; 0: any
 
 	// By is the role whose keys the file will be verified with, nil if that is not known yet. Fetch
 	// verifies ahead, several files at a time.

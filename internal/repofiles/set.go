@@ -5,21 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tufonline/tufonline/internal/tufmeta"
 	"github.com/tufonline/tufonline/storage"
 )
 
-const (
-	// Parallel is how many files of one app are read at the same time.
-	Parallel = 32
-	// large is the size in bytes from which on it pays to read a file with two processors.
-	large = 1 << 18
-)
+// Parallel is how many files of one app are read at the same time.
+const Parallel = 32
 
 // ErrStale says that another writer has written since the remembered files were read.
 var ErrStale = errors.New("it has changed")
@@ -54,11 +49,12 @@ func (s *Set) Again() *Set { return NewSet(s.store, State{s.known.Roots, s.Files
 // Trusting reports whether remembered files are taken for what the store holds.
 func (s *Set) Trusting() bool { return s.trusting }
 
-// Files returns the files that were used, by name, but for those that do not exist or were shed.
+// Files returns the files that were used, by name, but for those that do not exist, and for large
+// ones that do not verify: an attacker may have put many there.
 func (s *Set) Files() map[string]*File {
 	files := make(map[string]*File, len(s.read))
 	for name, f := range s.read {
-		if f.Exists() && !f.shed() {
+		if f.Exists() && !f.rejected() {
 			files[name] = f
 		}
 	}
@@ -71,10 +67,7 @@ func (s *Set) Remembered() State { return s.known }
 // File returns a file without reading the store. It reports false if the file has to be fetched.
 func (s *Set) File(r Request) (*File, bool) {
 	if f := s.read[r.Name]; f != nil {
-		if r.By != nil && f.shed() && f.verdict(r.By) == nil {
-			return nil, false
-		}
-		return f, true
+		return f, r.By == nil || !f.rejected() || f.Document != nil || f.judged(r.By)
 	}
 	f := s.known.Files[r.Name]
 	switch {
@@ -92,95 +85,78 @@ func (s *Set) File(r Request) (*File, bool) {
 }
 
 // Fetch reads files, many at a time. What the store answers becomes a File, also that there is
-// none. An error says that the store did not answer; then the files that were read stay. ahead are
-// files that may be needed later, a few. They are read at the same time. If that fails, nothing
-// happens.
+// none. An error says that the store did not answer; then the files that were read stay.
+//
+// ahead are files that may be needed later, a few. They are read at the same time as the needed
+// ones. Fetch gives up those that take more than twice as long.
 func (s *Set) Fetch(ctx context.Context, needed, ahead []Request) error {
-	var mu sync.Mutex
-	fetch := func(ctx context.Context, r Request) error {
-		f, err := readFile(ctx, s.store, r)
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", r.Name, err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		s.read[r.Name] = f
-		return nil
-	}
-	asked := map[string]bool{}
-	isNew := func(r Request) bool {
-		before := len(asked)
-		asked[r.Name] = true
-		return len(asked) > before
-	}
-	needed = slices.DeleteFunc(slices.Clone(needed), func(r Request) bool { return !isNew(r) })
-	ahead = slices.DeleteFunc(slices.Clone(ahead), func(r Request) bool { return s.trusting || !isNew(r) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var more sync.WaitGroup // beyond the limit, since they are few
-	for _, r := range ahead {
-		more.Go(func() { _ = fetch(ctx, r) })
-	}
+	batch := &batch{read: map[string]*File{}}
+	defer func() { maps.Copy(s.read, batch.end()) }()
+	asked := map[string]bool{}
+	begun := time.Now()
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(Parallel)
+	var guessed sync.WaitGroup // beyond the limit, since they are few
 	for _, r := range needed {
-		group.Go(func() error { return fetch(groupCtx, r) })
-	}
-	err := group.Wait()
-	if err != nil {
-		cancel()
-	}
-	more.Wait()
-	return err
-}
-
-// readFile reads, parses and verifies a file. A parse failure is the File's Err.
-func readFile(ctx context.Context, store storage.Store, r Request) (*File, error) {
-	object, err := store.Get(ctx, r.Name)
-	for _, answer := range []error{storage.ErrNotFound, storage.ErrTooLarge, storage.ErrInvalidKey} {
-		if errors.Is(err, answer) {
-			return newFile(r.Name, storage.Absent, nil, answer), nil
+		if !asked[r.Name] {
+			asked[r.Name] = true
+			before := s.read[r.Name]
+			group.Go(func() error { return batch.fetch(groupCtx, s.store, r, before) })
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	d, err := tufmeta.Parse(object.Data)
-	f := newFile(r.Name, object.Version, d, err)
-	if err != nil || r.By == nil {
-		return f, nil
-	}
-	var reading sync.WaitGroup
-	if d.Type() == tufmeta.Targets && len(object.Data) > large {
-		reading.Go(func() { _, _ = f.Delegations() })
-	}
-	_, _ = f.Verify(r.By)
-	reading.Wait()
-	return f, nil
-}
-
-// Shed frees the memory of a large file that does not verify: an attacker may have put many there.
-// Its verdicts stay. Asked about by another role it is read again.
-func (s *Set) Shed(name string) {
-	f := s.read[name]
-	if f == nil || f.Document == nil || f.size() <= large {
-		return
-	}
-	shed := newFile(name, f.Stored, nil, nil)
-	for _, v := range f.verdicts {
-		if v.err != nil {
-			shed.verdicts = append(shed.verdicts, v)
-			shed.Err = v.err
+	for _, r := range ahead {
+		if !asked[r.Name] && len(needed) > 0 {
+			asked[r.Name] = true
+			guessed.Go(func() { _ = batch.fetch(ctx, s.store, r, nil) })
 		}
 	}
-	if shed.Err == nil {
-		return
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	s.read[name] = shed
+	all := make(chan struct{})
+	go func() {
+		guessed.Wait()
+		close(all)
+	}()
+	patience := time.NewTimer(time.Since(begun))
+	defer patience.Stop()
+	select {
+	case <-all:
+	case <-patience.C:
+	}
+	return nil
 }
 
-// shed reports whether Shed has freed the file's document.
-func (f *File) shed() bool { return f.Document == nil && len(f.verdicts) > 0 }
+// A batch gathers files that are being read.
+type batch struct {
+	mu    sync.Mutex
+	read  map[string]*File
+	ended bool
+}
+
+// fetch reads a file. before is what is known of it already.
+func (b *batch) fetch(ctx context.Context, store storage.Store, r Request, before *File) error {
+	f, err := readFile(ctx, store, r, before)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", r.Name, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended {
+		b.read[r.Name] = f
+	}
+	return nil
+}
+
+// end returns the files that were read. Files that come later are dropped.
+func (b *batch) end() map[string]*File {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	return b.read
+}
 
 // Confirm checks that the store holds what the Set has taken for granted, but for the names that
 // the attempt itself writes. The error wraps ErrStale if another writer has written.
