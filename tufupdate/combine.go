@@ -14,14 +14,13 @@ import (
 )
 
 // A combiner lets one roll of an app run at a time. Requests that come meanwhile gather, and the
-// next roll serves them all. Apps do not wait for one another, and an app that nobody asks for
-// costs nothing.
+// next roll serves them all. Apps do not wait for one another. An idle app costs nothing.
 type combiner struct {
 	roll    func(ctx context.Context, app string, roles []string) (tasks.Result, error)
 	timeout time.Duration // of a roll, and of the rolls of a batch that is taken apart together
 
 	mu   sync.Mutex
-	next map[string]*batch // by app; an app is in it while its goroutine lives, with the batch that gathers, or nil
+	next map[string]*batch // by app, while its goroutine lives: the batch that gathers, or nil
 }
 
 // A batch is requests that one roll serves.
@@ -35,13 +34,13 @@ type batch struct {
 
 type request struct {
 	roles  []string
-	left   bool // its caller does not wait any more
+	left   bool // its caller has left
 	result tasks.Result
 	err    error
 }
 
-// do rolls the roles of app, together with what others ask for. It returns early if ctx ends; the
-// roll ends when all have left.
+// do rolls the roles of app, together with those of other callers. It returns early if ctx ends.
+// The roll ends when all callers have left.
 func (c *combiner) do(ctx context.Context, app string, roles []string) (tasks.Result, error) {
 	req := &request{roles: roles}
 	b := c.join(ctx, app, req)
@@ -60,7 +59,7 @@ func (c *combiner) join(ctx context.Context, app string, req *request) *batch {
 	b, running := c.next[app]
 	if b == nil {
 		b = &batch{done: make(chan struct{})}
-		// The roll belongs to all who wait for it, so it must not end with the first one.
+		// The roll belongs to all its callers, so it must not end with the first one.
 		b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 		c.next[app] = b
 	}
@@ -84,13 +83,13 @@ func (c *combiner) leave(app string, b *batch, req *request) {
 	req.left = true
 	if b.waiting--; b.waiting == 0 {
 		b.cancel()
-		if c.next[app] == b { // it gathers still: nobody may join it any more
+		if c.next[app] == b { // it gathers still, and must not gain callers any more
 			c.next[app] = nil
 		}
 	}
 }
 
-// work rolls an app until nobody asks for it.
+// work rolls an app until there are no more requests.
 func (c *combiner) work(app string) {
 	for {
 		c.mu.Lock()
@@ -106,11 +105,10 @@ func (c *combiner) work(app string) {
 	}
 }
 
-// serve rolls all that a batch asks for. If that fails, and the requests differ, each kind gets its
-// own roll: what one asks for must not fail because of another. Those share the time of one roll,
-// lest the requests that come next wait for ever. What is quickly done and needs no delegated
-// role's keys comes first, the rest as it happens, so that it is not always the same that no time
-// is left for.
+// serve rolls the roles of a batch together. If that fails, and the requests differ, each kind of
+// request gets a roll of its own: one request must not fail because of another. These rolls share
+// the time of one, so that later requests need not wait for ever. Requests for top-level roles come
+// first. The others come in random order, so that time does not always run out for the same ones.
 func (c *combiner) serve(app string, b *batch) {
 	defer close(b.done)
 	defer b.cancel()

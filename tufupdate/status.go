@@ -8,8 +8,7 @@ import (
 	"github.com/tufonline/tufonline/internal/repofiles"
 )
 
-// A Status is what an app's published repository looks like to somebody who verifies it from the
-// pinned root.
+// A Status shows an app's published repository, verified from the pinned root.
 type Status struct {
 	App      string
 	Roles    []RoleStatus // root, timestamp, snapshot, targets, then delegated roles by name
@@ -19,24 +18,27 @@ type Status struct {
 // A RoleStatus is one role of a Status.
 type RoleStatus struct {
 	Role    string
-	Version int64     // as published; 0 if it could not be read
+	Version int64     // the published version; 0 if it could not be read
 	Expires time.Time // UTC; zero if it could not be read
-	// seconds from now, negative once it has expired; nil if it could not be read
+
+	// ExpiresIn counts seconds from now. It is negative for an expired document, and nil if the
+	// document could not be read.
 	ExpiresIn *int64
-	// it is signed by its role's threshold and is what the role above it lists
-	Verified bool
-	// the key provider holds a threshold of its keys, and they can be used
-	Online  bool
-	Problem string // why it is not verified
+
+	Verified bool   // the role's threshold has signed the document, and the role above lists it
+	Online   bool   // a threshold of the role's keys is available and can be used
+	Problem  string // why the document is not verified
 }
 
-// Status reads an app's whole repository back and verifies it as a client would, every delegated
-// role and bin included. What does not verify shows in the result; roles below it are missing
-// there. Signers are asked for their public keys. A role of which the provider cannot say whether
-// it has the keys, or of which they are not the ones declared, is not online, with a warning. There
-// is one too for a root or an offline role that expires within Config.WarnExpiry. Errors are those
-// of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a *VerificationError for
-// root.
+// Status reads an app's whole repository and verifies it as a client does, every delegated role and
+// bin included. The result shows a document that does not verify. Roles below it are missing there.
+//
+// Status asks signers for their public keys. A role is not online, and has a warning, if the
+// provider fails to answer or has other keys than those declared. A root or an offline role that
+// expires within Config.WarnExpiry has a warning too.
+//
+// Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a
+// *VerificationError for root.
 func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err := CheckApp(app); err != nil {
 		return Status{}, err

@@ -15,16 +15,15 @@ import (
 	"github.com/tufonline/tufonline/tasks"
 )
 
-// An Updater keeps the online roles of repositories freshly signed. Its methods may be called from
-// many goroutines at once. Any number of Updaters, in any number of processes, may work on one
-// store.
+// An Updater keeps the online roles of repositories signed. Its methods may be called from many
+// goroutines at once. Any number of Updaters, in any number of processes, may work on one store.
 type Updater struct {
 	config   Config
 	store    storage.Store // retried
 	log      *slog.Logger
 	memory   *repofiles.Memory
 	combiner *combiner
-	renewer  *renewer    // nil: nothing is renewed unasked
+	renewer  *renewer    // nil without Config.Renew
 	ran      atomic.Bool // Run has been called
 	stopping atomic.Bool // Run is ending or has ended
 }
@@ -50,19 +49,21 @@ func New(config Config) (*Updater, error) {
 	return u, nil
 }
 
-// ForceOnline accepts the work of signing and publishing new versions of an app's online roles, and
+// ForceOnline accepts a request to sign and publish new versions of an app's online roles. It
 // returns at once with the pending task.
 //
-// Roles are timestamp, snapshot, targets, and delegated targets roles at any depth by name; the
-// prefix of hash bins names all of them. A role brings those above it: a targets role the snapshot,
-// and the snapshot the timestamp. None at all means timestamp and snapshot, and targets where it is
-// online.
+// Roles are timestamp, snapshot, targets, and delegated roles at any depth by name. A prefix of
+// bins names all of them. A targets role brings the snapshot, and the snapshot brings the
+// timestamp. No roles at all means timestamp and snapshot, and targets if it is online.
 //
-// Refused are, with these errors: names that are none (ErrInvalidApp, ErrUnknownRole), root
-// (ErrRootRole), an app that is not ready (ErrNotBootstrapped, ErrRootExpired, a *VerificationError
-// for its root), roles without keys (ErrTargetsOffline, ErrNoKey), and more work than the task
-// store takes (tasks.ErrFull, ErrStopped). Any other error means that the request could not be
-// checked and can be made again.
+// ForceOnline returns these errors, to be tested with errors.Is:
+//
+//   - ErrInvalidApp, ErrUnknownRole, ErrRootRole for names that cannot be rolled;
+//   - ErrNotBootstrapped, ErrRootExpired, or a *VerificationError, for an app that is not ready;
+//   - ErrTargetsOffline, ErrNoKey for roles whose keys are not available;
+//   - tasks.ErrFull, ErrStopped if no more work is accepted.
+//
+// Any other error means that the request could not be checked. The caller may repeat it.
 func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error) {
 	if u.stopping.Load() {
 		return tasks.Task{}, ErrStopped
@@ -80,12 +81,13 @@ func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (
 	return tasks.Task{ID: id, App: app, Roles: roles, State: tasks.StatePending, Created: now, Updated: now}, nil
 }
 
-// Roll does here and now what [Updater.ForceOnline] accepts: when it returns nil, the new versions
-// are published. It fails with the same errors, with ErrConflict if other writers won every time,
-// and with those of the store and of the key provider; after an error of the store in the last
-// step, the timestamp's, the release may have been published all the same. Rolls of one app are
-// combined, so a result may name more roles than were asked for, and two processes that sign the
-// very same bytes within one second share a release.
+// Roll signs and publishes new versions before it returns. It takes the roles that
+// [Updater.ForceOnline] takes, and returns the same errors, ErrConflict if other writers won every
+// time, and errors of the store and of the key provider. After an error of the store in the last
+// step, the timestamp's, the release may have been published all the same.
+//
+// Rolls of one app are combined, so a result may name more roles than the caller asked for. Two
+// processes that sign the very same bytes within one second share a release.
 func (u *Updater) Roll(ctx context.Context, app string, roles []string) (tasks.Result, error) {
 	if err := checkNames(app, roles); err != nil {
 		return tasks.Result{}, err
