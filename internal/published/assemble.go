@@ -11,7 +11,7 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
-// An Input is what Assemble is to find out.
+// An Input is what an Assembly is to find out.
 type Input struct {
 	App   string
 	Roots []*tufmeta.RootDocument // trusted, each followed by the next; nil: trust the first one seen
@@ -47,7 +47,7 @@ type Custody interface {
 	Known(q custody.Question) (custody.Holding, bool)
 }
 
-// A Need is what Assemble has to know before it can go on.
+// A Need is what an Assembly has to know before it can go on.
 type Need struct {
 	Files []repofiles.Request
 	Roles []custody.Question

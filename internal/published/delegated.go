@@ -17,7 +17,7 @@ func (a *Assembly) visit(n *node) error {
 	if n.visited {
 		return nil
 	}
-	n.visited = true
+	n.visited, n.err = true, n.listedErr
 	var listed *tufmeta.Delegations
 	if d := n.listedDocument(); d != nil {
 		listed, _ = d.file.Delegations() // an error comes up below
@@ -197,7 +197,7 @@ func sameRole(a, b *tufmeta.Role) bool { return a == b || a != nil && b != nil &
 // unusable says that an unlisted version of n cannot be accepted, since clients could not use its
 // delegation to child.
 func (a *Assembly) unusable(n *node, d *Document, child *node) error {
-	problem := child.err
+	problem := child.listedErr
 	if problem == nil {
 		problem = a.fileError(child.role.Name, 1, errNotFound)
 	}

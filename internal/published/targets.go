@@ -34,12 +34,13 @@ type node struct {
 	listed     int64       // the version in the snapshot; 0 if it has none
 	taken      int64       // the highest version that a file was found for, whatever it holds
 	candidates []*Document // verified: the listed version and the unlisted ones, ascending
-	err        error       // what is wrong with the listed version
+	listedErr  error       // what is wrong with the listed version
 	next       int64       // the version to look for next
 	found      bool        // find has ended
 
 	// What visit has decided in this pass.
 	visited  bool
+	err      error     // what is wrong with the listed version or, if doc is nil, with all
 	doc      *Document // the candidate that counts; nil if none does
 	children []*node
 	buffer   []*node // for children
@@ -232,7 +233,7 @@ func (a *Assembly) findListed(n *node, info tufmeta.FileInfo) error {
 			f.Settle()
 		}
 	}
-	n.err, err = Untrusted(err)
+	n.listedErr, err = Untrusted(err)
 	return err
 }
 
@@ -257,7 +258,7 @@ func (a *Assembly) findUnlisted(n *node) error {
 			return nil
 		}
 		if errors.Is(f.Err, storage.ErrInvalidKey) { // no version can be there
-			n.err = a.fileError(name, version, f.Err)
+			n.listedErr = a.fileError(name, version, f.Err)
 			return nil
 		}
 		n.taken = max(n.taken, version)
@@ -279,7 +280,7 @@ func (a *Assembly) findOnly(n *node, info tufmeta.FileInfo) error {
 	f, err := a.listed(name, 0, n.role)
 	if err == nil && !f.Exists() {
 		if n.listed != 0 {
-			n.err = a.fileError(name, n.listed, errNotFound)
+			n.listedErr = a.fileError(name, n.listed, errNotFound)
 		}
 		return nil
 	}
@@ -296,7 +297,7 @@ func (a *Assembly) findOnly(n *node, info tufmeta.FileInfo) error {
 			err = a.reject(name, f, err)
 		}
 	}
-	n.err, err = Untrusted(err)
+	n.listedErr, err = Untrusted(err)
 	return err
 }
 
