@@ -220,62 +220,6 @@ func (a *Assembly) reject(role string, f *repofiles.File, err error) *FileError 
 	return &FileError{Role: role, Version: f.Version(), File: f.Name, Err: err}
 }
 
-// followRoots follows the roots from the trusted one to the newest (specification 5.3).
-func (a *Assembly) followRoots() error {
-	if len(a.roots) == 0 {
-		first, err := a.firstRoot()
-		if err != nil {
-			return err
-		}
-		a.repo.First, a.roots = first, append(a.roots, first)
-	}
-	for {
-		version := a.root().Version() + 1
-		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
-		if err != nil {
-			if a.in.Ahead { // there may be many, so they are not read one after the other
-				a.foreseeRoots(version+1, int64(len(a.roots)))
-			}
-			return err
-		}
-		if !f.Exists() {
-			break
-		}
-		if f.Err != nil {
-			return a.fileError(tufmeta.Root, version, f.Err)
-		}
-		next, err := f.Follow(a.root())
-		if err != nil {
-			return a.reject(tufmeta.Root, f, err)
-		}
-		a.roots = append(a.roots, next)
-	}
-	if err := checkRoots(a.in.Marks[tufmeta.Root], a.roots); err != nil {
-		return a.fileError(tufmeta.Root, a.root().Version(), err)
-	}
-	a.repo.Roots, a.layout.Consistent = a.roots, a.root().Consistent
-	return nil
-}
-
-// firstRoot returns the first root that was ever published.
-func (a *Assembly) firstRoot() (*tufmeta.RootDocument, error) {
-	f, err := a.listed(tufmeta.Root, 1, nil)
-	if err != nil {
-		if a.in.Ahead {
-			a.foreseeRoots(2, 2)
-		}
-		return nil, err
-	}
-	if !f.Exists() {
-		return nil, fmt.Errorf("it has no root: %w", ErrNotBootstrapped)
-	}
-	root, err := f.Follow(nil)
-	if err != nil {
-		return nil, a.reject(tufmeta.Root, f, err)
-	}
-	return root, nil
-}
-
 // verify verifies a file of a top-level role by the newest root or, if its keys were replaced
 // since, by an earlier root.
 func (a *Assembly) verify(role string, f *repofiles.File) (*Document, error) {

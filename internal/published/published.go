@@ -8,7 +8,8 @@
 //
 // A rule is in the file named after what it is about:
 //
-//   - assemble.go: root, timestamp and snapshot, which roles a request means, and what is needed;
+//   - assemble.go: timestamp and snapshot, which roles a request means, and what is needed;
+//   - roots.go: which roots follow each other;
 //   - targets.go: the versions of one targets role, listed ones and uploads (unlisted versions);
 //   - delegated.go: which delegated roles matter, how deep, and which version of a role counts;
 //   - entitled.go: which role may be signed, and which upload is accepted;
@@ -21,7 +22,6 @@ package published
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/tufonline/tufonline/internal/custody"
 	"github.com/tufonline/tufonline/internal/repofiles"
@@ -168,15 +168,6 @@ func isTopLevel(role string) bool {
 // IsTimestampOnly reports whether the timestamp is the only one of roles.
 func IsTimestampOnly(roles []string) bool { return len(roles) == 1 && roles[0] == tufmeta.Timestamp }
 
-// PinnedRoot reads a root that the operator has pinned.
-func PinnedRoot(data []byte) (*tufmeta.RootDocument, error) {
-	d, err := tufmeta.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	return tufmeta.ParseRoot(d)
-}
-
 // checkMark returns an error if a document is from before a mark. By current, clients verify now.
 func checkMark(mark repofiles.Mark, v *tufmeta.Verified, current *tufmeta.Role) error {
 	switch {
@@ -191,29 +182,6 @@ func checkMark(mark repofiles.Mark, v *tufmeta.Verified, current *tufmeta.Role) 
 		}
 	case mark.Role == current.Fingerprint():
 		return fmt.Errorf("version %d, signed by the role's present keys, has been seen before", mark.Version)
-	}
-	return nil
-}
-
-// checkRoots returns an error if roots that follow each other are not those that the mark is of, or
-// lack it.
-func checkRoots(mark repofiles.Mark, roots []*tufmeta.RootDocument) error {
-	for _, root := range roots {
-		if root.Version() == mark.Version && repofiles.MarkOf(root.Verified) != mark {
-			return fmt.Errorf("version %d has been seen before with other content", mark.Version)
-		}
-	}
-	if roots[len(roots)-1].Version() < mark.Version {
-		return fmt.Errorf("version %d has been seen before, and is not there", mark.Version)
-	}
-	return nil
-}
-
-// checkExpiry returns ErrRootExpired if clients accept nothing below the root any more.
-func checkExpiry(root *tufmeta.RootDocument, now time.Time) error {
-	if expires := root.Expires(); !now.Before(expires) {
-		return fmt.Errorf("root version %d expired at %s: %w", root.Version(), expires.Format(time.RFC3339),
-			ErrRootExpired)
 	}
 	return nil
 }

@@ -1,0 +1,97 @@
+package published
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tufonline/tufonline/internal/repofiles"
+	"github.com/tufonline/tufonline/internal/tufmeta"
+)
+
+// PinnedRoot reads a root that the operator has pinned.
+func PinnedRoot(data []byte) (*tufmeta.RootDocument, error) {
+	d, err := tufmeta.Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return tufmeta.ParseRoot(d)
+}
+
+// followRoots follows the roots from the trusted one to the newest (specification 5.3).
+func (a *Assembly) followRoots() error {
+	if len(a.roots) == 0 {
+		first, err := a.firstRoot()
+		if err != nil {
+			return err
+		}
+		a.repo.First, a.roots = first, append(a.roots, first)
+	}
+	for {
+		version := a.root().Version() + 1
+		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
+		if err != nil {
+			if a.in.Ahead { // there may be many, so they are not read one after the other
+				a.foreseeRoots(version+1, int64(len(a.roots)))
+			}
+			return err
+		}
+		if !f.Exists() {
+			break
+		}
+		if f.Err != nil {
+			return a.fileError(tufmeta.Root, version, f.Err)
+		}
+		next, err := f.Follow(a.root())
+		if err != nil {
+			return a.reject(tufmeta.Root, f, err)
+		}
+		a.roots = append(a.roots, next)
+	}
+	if err := checkRoots(a.in.Marks[tufmeta.Root], a.roots); err != nil {
+		return a.fileError(tufmeta.Root, a.root().Version(), err)
+	}
+	a.repo.Roots, a.layout.Consistent = a.roots, a.root().Consistent
+	return nil
+}
+
+// firstRoot returns the first root that was ever published.
+func (a *Assembly) firstRoot() (*tufmeta.RootDocument, error) {
+	f, err := a.listed(tufmeta.Root, 1, nil)
+	if err != nil {
+		if a.in.Ahead {
+			a.foreseeRoots(2, 2)
+		}
+		return nil, err
+	}
+	if !f.Exists() {
+		return nil, fmt.Errorf("it has no root: %w", ErrNotBootstrapped)
+	}
+	root, err := f.Follow(nil)
+	if err != nil {
+		return nil, a.reject(tufmeta.Root, f, err)
+	}
+	return root, nil
+}
+
+// checkRoots returns an error if roots that follow each other are not those that the mark is of, or
+// lack it.
+func checkRoots(mark repofiles.Mark, roots []*tufmeta.RootDocument) error {
+	for _, root := range roots {
+		if root.Version() == mark.Version && repofiles.MarkOf(root.Verified) != mark {
+			return fmt.Errorf("version %d has been seen before with other content", mark.Version)
+		}
+	}
+	if roots[len(roots)-1].Version() < mark.Version {
+		return fmt.Errorf("version %d has been seen before, and is not there", mark.Version)
+	}
+	return nil
+}
+
+// checkExpiry returns ErrRootExpired if clients accept nothing below the root any more.
+func checkExpiry(root *tufmeta.RootDocument, now time.Time) error {
+	if expires := root.Expires(); !now.Before(expires) {
+		return fmt.Errorf("root version %d expired at %s: %w", root.Version(), expires.Format(time.RFC3339),
+			ErrRootExpired)
+	}
+	return nil
+}
