@@ -30,13 +30,14 @@ type Loader struct {
 	asked bool
 }
 
-// Remembered returns a trusting Set of what is remembered of the app.
+// Remembered returns a trusting Set of the app's cached files.
 func (l *Loader) Remembered() *repofiles.Set {
 	return repofiles.NewSet(l.Store, l.Memory.State(l.App), true)
 }
 
-// Load answers a question, all fields of which but App, Roots, Marks, Now and Ahead are given.
-// After an error the Repository holds what could be judged; it is nil if not even root could be.
+// Load reads files and asks for keys until the repository is judged. It fills in the fields App,
+// Roots, Marks, Now and Ahead of in. After an error the Repository holds what could be judged. It
+// is nil if not even root could be.
 func (l *Loader) Load(ctx context.Context, set *repofiles.Set, in published.Input) (*published.Repository, error) {
 	in.App, in.Now, in.Ahead = l.App, time.Now(), !set.Trusting()
 	in.Marks = l.Memory.Marks(l.App)
