@@ -141,6 +141,32 @@ func TestWhatHangsBelowHoldsUpNoRoleAbove(t *testing.T) {
 	})
 }
 
+// A roll of the same process publishes while a status, or a check of the renewal, reads.
+func TestASurveyIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
+	for _, during := range []string{"timestamp.json", "1.snapshot.json", "1.targets.json"} {
+		t.Run(during, func(t *testing.T) {
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+			var u *tufupdate.Updater
+			rolled := false
+			store := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) storagetest.Fault {
+				if !rolled && strings.HasSuffix(c.Key, "/"+during) {
+					rolled = true
+					roll(t, u, repo, "timestamp")
+				}
+				return storagetest.Fault{}
+			})
+			u = newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = store })
+			status, err := u.Status(t.Context(), repo.App)
+			require.NoError(t, err)
+			require.True(t, rolled)
+			for _, role := range status.Roles {
+				assert.Empty(t, role.Problem, role.Role)
+			}
+			assert.Len(t, status.Roles, 4)
+		})
+	}
+}
+
 // A file that was only likely to be needed, and is not.
 func TestAGuessThatHangsHoldsNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

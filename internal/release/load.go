@@ -40,7 +40,10 @@ func (l *Loader) Remembered() *repofiles.Set {
 // is nil if not even root could be.
 func (l *Loader) Load(ctx context.Context, set *repofiles.Set, in published.Input) (*published.Repository, error) {
 	in.App, in.Now, in.Ahead = l.App, time.Now(), !set.Trusting()
-	in.Marks = l.Memory.Marks(l.App)
+	if set.Marks == nil {
+		set.Marks = l.Memory.Marks(l.App)
+	}
+	in.Marks = set.Marks
 	if in.Roots = set.Remembered().Roots; in.Roots == nil {
 		if err := l.ask(ctx); err != nil {
 			return nil, err

@@ -83,15 +83,16 @@ func (m *Memory) app(app string) *remembered {
 	return r
 }
 
-// Marks returns what was seen of an app so far. Take it before anything is read: another goroutine
-// may see newer documents than the one that is being read.
+// Marks returns what was seen of an app so far, never nil. Take it before anything is read: another
+// goroutine may see newer documents than the one that is being read.
 func (m *Memory) Marks(app string) Marks {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	marks := Marks{}
 	if r := m.apps[app]; r != nil {
-		return maps.Clone(r.marks)
+		maps.Copy(marks, r.marks)
 	}
-	return nil
+	return marks
 }
 
 // State returns what is remembered of an app's files, the zero State if nothing is.

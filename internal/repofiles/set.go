@@ -25,6 +25,10 @@ var ErrStale = errors.New("it has changed")
 //
 // Its methods are for one goroutine.
 type Set struct {
+	// Marks are what was seen of the app before the first file was read. If nil, no file was.
+	// Another goroutine may see newer documents than those in the Set.
+	Marks Marks
+
 	store    storage.Store
 	known    State // remembered
 	trusting bool
