@@ -143,7 +143,7 @@ func TestWhatHangsBelowHoldsUpNoRoleAbove(t *testing.T) {
 
 // A roll of the same process publishes while a status, or a check of the renewal, reads.
 func TestASurveyIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
-	for _, during := range []string{"timestamp.json", "1.snapshot.json", "1.targets.json"} {
+	for _, during := range []string{"1.snapshot.json", "1.targets.json"} { // which are waited for
 		t.Run(during, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 			var u *tufupdate.Updater

@@ -31,7 +31,8 @@ func (a *Assembly) followRoots() error {
 		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
 		if err != nil {
 			if a.in.Ahead { // there may be many, so they are not read one after the other
-				a.foreseeRoots(version+1, int64(len(a.roots)))
+				followed := len(a.roots) - max(1, len(a.in.Roots))
+				a.foreseeRoots(version+1, int64(followed+1))
 			}
 			return err
 		}
