@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,10 +148,9 @@ func TestASurveyIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
 		t.Run(during, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 			var u *tufupdate.Updater
-			rolled := false
+			var rolled atomic.Bool
 			store := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) storagetest.Fault {
-				if !rolled && strings.HasSuffix(c.Key, "/"+during) {
-					rolled = true
+				if strings.HasSuffix(c.Key, "/"+during) && rolled.CompareAndSwap(false, true) {
 					roll(t, u, repo, "timestamp")
 				}
 				return storagetest.Fault{}
@@ -158,7 +158,7 @@ func TestASurveyIsNotRefusedForWhatIsPublishedMeanwhile(t *testing.T) {
 			u = newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = store })
 			status, err := u.Status(t.Context(), repo.App)
 			require.NoError(t, err)
-			require.True(t, rolled)
+			require.True(t, rolled.Load())
 			for _, role := range status.Roles {
 				assert.Empty(t, role.Problem, role.Role)
 			}
