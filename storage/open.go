@@ -15,9 +15,12 @@ import (
 type Driver struct {
 	Scheme string // as in "s3"
 
-	// Open opens the store that u names, whose limit is limit bytes (more than 0). u has no user,
-	// no fragment, and no query parameter twice. Open refuses whatever it does not know in u (see
-	// CheckParams), and its errors hold no values of u that may be secret.
+	// Userinfo allows a user and a password in the URL.
+	Userinfo bool
+
+	// Open opens the store that u names, whose limit is limit bytes (more than 0). u has no user
+	// unless Userinfo is set, no fragment, and no query parameter twice. Open refuses whatever it
+	// does not know in u (see CheckParams), and its errors hold no values of u that may be secret.
 	Open func(ctx context.Context, u *url.URL, limit int64) (Store, error)
 }
 
@@ -27,10 +30,12 @@ type Driver struct {
 //	mem://
 //	file:///var/lib/tuf?create_dir=true                   filestore.Driver()
 //	s3://bucket?region=eu-central-1&prefix=tuf/           s3store.Driver()
+//	sqlite:///var/lib/tuf/memory.db                       sqlitestore.Driver()
+//	postgres://user@host/database                         postgresstore.Drivers()
 //
 // Each driver documents its parameters. In addition every scheme takes limit=BYTES, the size of the
-// largest object that is read, instead of DefaultLimit. Credentials have no place in the URL, and
-// no error shows any.
+// largest object that is read, instead of DefaultLimit. Credentials have no place in the URL, but
+// for the schemes that say so, and no error shows any.
 //
 // A store that is an io.Closer has to be closed when it is no longer used.
 func Open(ctx context.Context, rawURL string, drivers ...Driver) (Store, error) {
@@ -54,7 +59,7 @@ func open(ctx context.Context, u *url.URL, drivers []Driver) (Store, error) {
 		}
 		return nil, fmt.Errorf("unknown scheme %q: not one of %s", u.Scheme, strings.Join(known, ", "))
 	}
-	if u.User != nil {
+	if u.User != nil && !drivers[i].Userinfo {
 		return nil, errors.New("user or password in the URL: credentials have no place there")
 	}
 	if u.Fragment != "" || u.Opaque != "" {

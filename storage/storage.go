@@ -5,10 +5,11 @@
 // [Store.Create] makes a file that never changes again, [Store.Replace] swaps one that does if it
 // is still the one that the caller read. No lock is needed around them.
 //
-// Other stores are in packages of their own. filestore (a directory) and s3store (Amazon S3 and
-// compatible services) are atomic among processes, bucketstore (any gocloud bucket) only within
-// one. [Open] opens a store from a URL. [Probe] tries out a store that is new to a deployment.
-// Package storagetest holds the suite that every Store passes.
+// Other stores are in packages of their own. filestore (a directory), s3store (Amazon S3 and
+// compatible services) and sqlstore (a table in SQLite or Postgres) are atomic among processes,
+// bucketstore (any gocloud bucket) only within one. [Open] opens a store from a URL. [Probe] tries
+// out a store that is new to a deployment. Package storagetest holds the suite that every Store
+// passes.
 package storage
 
 import (
@@ -42,6 +43,13 @@ type Object struct {
 // lost. An error that is none of the sentinels below means that the outcome is unknown: the write
 // may have landed, or may still land; read again. No method keeps data after it returned. All
 // return soon after ctx ends.
+//
+// A write whose outcome is unknown must not land once another writer has written the key. A store
+// whose service cannot refuse such a write keeps the key locked until the write has ended.
+//
+// In a store with folders, no object can be at a key that is a folder, or that lies below another
+// object. Create of a folder returns ErrExists, so that a caller tries the next number. The other
+// calls return ErrInvalidKey if the store can tell.
 type Store interface {
 	// Get returns the object at key. The error is ErrNotFound only where the store said that there
 	// is none (never after a failure to ask), and ErrTooLarge for an object over the store's limit,
@@ -50,7 +58,7 @@ type Store interface {
 	Get(ctx context.Context, key string) (Object, error)
 
 	// Create writes an object that will never change again, to be cached by clients for ever.
-	// ErrExists if key holds other bytes.
+	// ErrExists if key holds other bytes, or is a folder.
 	Create(ctx context.Context, key string, data []byte) (Version, error)
 
 	// Replace writes an object that will be replaced again, and that clients are told not to cache,
@@ -110,7 +118,8 @@ const maxKeyLength = 1024
 
 // CheckKey returns an error that wraps ErrInvalidKey unless key is a relative path of plain
 // segments separated by single slashes: valid UTF-8 without control characters or backslashes, no
-// segment empty, "." or "..", at most 1024 bytes. Every Store refuses other keys.
+// segment empty, "." or "..", at most 1024 bytes. Every Store refuses other keys, and may refuse
+// more.
 func CheckKey(key string) error {
 	if len(key) > maxKeyLength {
 		return fmt.Errorf("%w: %d bytes, more than %d", ErrInvalidKey, len(key), maxKeyLength)

@@ -83,6 +83,9 @@ func New(dir string, opts Options) (*Store, error) {
 	return &Store{root: root, limit: cmp.Or(opts.Limit, storage.DefaultLimit)}, nil
 }
 
+// Dir returns the path of the directory when it was opened, which is absolute.
+func (s *Store) Dir() string { return s.root.Name() }
+
 // Close releases the directory. Calls that are under way may fail.
 func (s *Store) Close() error { return s.root.Close() }
 
@@ -122,11 +125,8 @@ func (s *Store) Get(ctx context.Context, key string) (storage.Object, error) {
 		return storage.Object{}, err
 	}
 	f, info, err := s.openObject(key)
-	if errors.Is(err, errFolder) || errors.Is(err, syscall.ENAMETOOLONG) { // each proves that there is no object
-		err = s.notFound()
-	}
 	if err != nil {
-		return storage.Object{}, fmt.Errorf("get %s: %w", key, err)
+		return storage.Object{}, fmt.Errorf("get %s: %w", key, noPlace(err))
 	}
 	defer f.Close()
 	data, fits, err := content.Read(f, info.Size(), s.limit)
@@ -139,14 +139,25 @@ func (s *Store) Get(ctx context.Context, key string) (storage.Object, error) {
 	return storage.Object{Data: data, Version: storage.Version(content.Hash(data))}, nil
 }
 
-var errFolder = errors.New("it is a folder")
+var errFolder = errors.New("a folder has that name")
 
-// openObject opens the file at key. A path that does not exist, or that leads through something
-// that is no folder, proves that there is no object; something else than a file at its end is an
-// error, for a folder errFolder.
+// noPlace returns an error that wraps storage.ErrInvalidKey if err says that no object can be at a
+// key: a folder has that name, a file has the name of one of its folders, or the file system takes
+// no name of that length. Other errors it returns as they are.
+func noPlace(err error) error {
+	for _, reason := range []error{errFolder, syscall.ENOTDIR, syscall.ENAMETOOLONG} {
+		if errors.Is(err, reason) {
+			return fmt.Errorf("%w: %w", storage.ErrInvalidKey, err)
+		}
+	}
+	return err
+}
+
+// openObject opens the file at key. The error is storage.ErrNotFound if nothing has that name, and
+// errFolder if a folder has.
 func (s *Store) openObject(key string) (*os.File, fs.FileInfo, error) {
 	f, err := s.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not stop us
-	if gone(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, s.notFound()
 	}
 	if err != nil {

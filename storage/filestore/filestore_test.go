@@ -115,43 +115,52 @@ func requireFailure(t *testing.T, err error) {
 	}
 }
 
-func TestWhatIsNoFileIsNoObject(t *testing.T) {
+func TestWhereNoObjectCanBe(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "folder"), 0o755))
+	s := newStore(t, dir, Options{})
+	_, err := s.Create(t.Context(), "app/3.snapshot.json/x", []byte("x"))
+	require.NoError(t, err)
+
+	folder, below := "app/3.snapshot.json", "app/3.snapshot.json/x/y"
+	long := strings.Repeat("n", 256)
+	for _, key := range []string{folder, below, below + "/z", long, "app/" + long + "/x"} {
+		_, err = s.Get(t.Context(), key)
+		require.ErrorIs(t, err, storage.ErrInvalidKey, key)
+		for _, old := range []storage.Version{storage.Absent, "version"} {
+			_, err = s.Replace(t.Context(), key, old, []byte("x"))
+			require.ErrorIs(t, err, storage.ErrInvalidKey, key)
+		}
+		_, err = s.Create(t.Context(), key, []byte("x"))
+		if key == folder {
+			require.ErrorIs(t, err, storage.ErrExists)
+			require.ErrorContains(t, err, "a folder has that name")
+			continue
+		}
+		require.ErrorIs(t, err, storage.ErrInvalidKey, key)
+	}
+	require.ErrorContains(t, s.Delete(t.Context(), folder), "folder")
+	require.NoError(t, s.Delete(t.Context(), below))
+	object, err := s.Get(t.Context(), "app/3.snapshot.json/x")
+	require.NoError(t, err)
+	assert.Equal(t, "x", string(object.Data))
+}
+
+func TestWhatIsNeitherFileNorFolderIsAFailure(t *testing.T) {
+	dir := t.TempDir()
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644))
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "dangling")))
 	s := newStore(t, dir, Options{})
-
-	long := strings.Repeat("n", 256)
-	for _, key := range []string{"folder", long} {
-		_, err := s.Get(t.Context(), key)
-		require.ErrorIs(t, err, storage.ErrNotFound)
-	}
 	_, err := s.Get(t.Context(), "pipe")
 	requireFailure(t, err)
 	require.ErrorContains(t, err, "no file")
-	for _, key := range []string{"folder", long, "pipe"} {
+	for _, key := range []string{"pipe", "dangling"} {
 		_, err = s.Create(t.Context(), key, []byte("x"))
 		requireFailure(t, err)
 		_, err = s.Replace(t.Context(), key, storage.Absent, []byte("x"))
 		requireFailure(t, err)
-		_, err = s.Replace(t.Context(), key, "version", []byte("x"))
-		requireFailure(t, err)
 	}
-	require.ErrorContains(t, s.Delete(t.Context(), "folder"), "folder")
-	assert.DirExists(t, filepath.Join(dir, "folder"))
-
-	_, err = s.Create(t.Context(), "dangling", []byte("x"))
+	_, err = s.Replace(t.Context(), "pipe", "version", []byte("x"))
 	requireFailure(t, err)
-
-	// No object can lie below a file, so that is proven; but none can be made there.
-	_, err = s.Get(t.Context(), "file/below")
-	require.ErrorIs(t, err, storage.ErrNotFound)
-	_, err = s.Create(t.Context(), "file/below", []byte("x"))
-	requireFailure(t, err)
-	require.ErrorContains(t, err, "not a directory")
-	require.NoError(t, s.Delete(t.Context(), "file/below"))
 }
 
 func TestADirectoryThatWasRemovedProvesNothing(t *testing.T) {

@@ -23,7 +23,7 @@ func (s *Store) Create(ctx context.Context, key string, data []byte) (storage.Ve
 	}
 	version, err := s.create(ctx, key, data, storage.ErrExists)
 	if err != nil {
-		return storage.Absent, fmt.Errorf("create %s: %w", key, err)
+		return storage.Absent, fmt.Errorf("create %s: %w", key, noPlace(err))
 	}
 	return version, nil
 }
@@ -35,7 +35,7 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Version, da
 	}
 	version, err := s.replace(ctx, key, old, data)
 	if err != nil {
-		return storage.Absent, fmt.Errorf("replace %s: %w", key, err)
+		return storage.Absent, fmt.Errorf("replace %s: %w", key, noPlace(err))
 	}
 	return version, nil
 }
@@ -47,6 +47,9 @@ func (s *Store) create(ctx context.Context, key string, data []byte, refusal err
 		return storage.Version(content.Hash(data)), err
 	}
 	current, err := s.version(key)
+	if errors.Is(err, errFolder) && errors.Is(refusal, storage.ErrExists) { // another name may be free
+		return storage.Absent, fmt.Errorf("%w: a folder has that name", refusal)
+	}
 	if err != nil {
 		return storage.Absent, err
 	}

@@ -124,6 +124,8 @@ func TestAnswersToWrites(t *testing.T) {
 	slowDown := answer(http.StatusServiceUnavailable, "SlowDown")
 	forbidden := answer(http.StatusForbidden, "AccessDenied")
 	noBucket := answer(http.StatusNotFound, "NoSuchBucket")
+	folder := answer(http.StatusConflict, "ExistingObjectIsDirectory")
+	belowObject := answer(http.StatusConflict, "ObjectParentIsFile")
 	for name, c := range map[string]struct {
 		there   string // what the key holds at first, or nothing; "old" is to be replaced
 		put     []step
@@ -150,6 +152,10 @@ func TestAnswersToWrites(t *testing.T) {
 		"create: no bucket":              {forever: noBucket, want: errUnknown},
 		"create: no ETag":                {put: []step{withETag("")}, want: errUnknown, holds: "new"},
 		"create: weak ETag":              {put: []step{withETag(`W/"1"`)}, want: errUnknown, holds: "new"},
+		"create: a folder":               {forever: folder, want: storage.ErrExists},
+		"create: below an object":        {forever: belowObject, want: storage.ErrInvalidKey},
+		"replace: a folder":              {there: "old", forever: folder, want: storage.ErrInvalidKey, holds: "old"},
+		"replace: below an object":       {there: "old", forever: belowObject, want: storage.ErrInvalidKey, holds: "old"},
 		"replace: still the same":        {there: "old", holds: "new"},
 		"replace: another was faster": {there: "old", put: []step{overtaken(nil, "other")}, want: storage.ErrConflict,
 			holds: "other"},

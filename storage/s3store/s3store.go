@@ -147,8 +147,16 @@ func isStrong(tag string) bool {
 // isNoSuchKey tells that the service said so of the object. A 404 with another code, or none, may
 // be about the bucket.
 func isNoSuchKey(err error) bool {
+	return status(err) == http.StatusNotFound && errorCode(err) == "NoSuchKey"
+}
+
+// errorCode returns the code of an answer that was an error, or "" if it has none.
+func errorCode(err error) string {
 	var coded interface{ ErrorCode() string }
-	return status(err) == http.StatusNotFound && errors.As(err, &coded) && coded.ErrorCode() == "NoSuchKey"
+	if !errors.As(err, &coded) {
+		return ""
+	}
+	return coded.ErrorCode()
 }
 
 // status returns the HTTP status of an answer that was an error, or 0 if there was no answer.

@@ -62,6 +62,7 @@ type write struct {
 }
 
 // run writes. If something else than old and data turns out to be there, the error is refusal.
+// Services on a file system, such as VersityGW, also answer that a folder is in the way.
 //
 // An answer that the condition does not hold proves nothing by itself. The client repeats requests
 // whose answer was lost, and then meets what it wrote itself; some services answer so while another
@@ -70,6 +71,15 @@ func (w write) run(ctx context.Context, refusal error) (storage.Version, error) 
 	lost := false // an earlier answer to this write
 	for try := 1; ; try++ {
 		version, requests, err := w.put(ctx)
+		switch errorCode(err) {
+		case "ExistingObjectIsDirectory", "XMinioObjectExistsAsDirectory":
+			if !errors.Is(refusal, storage.ErrExists) {
+				refusal = storage.ErrInvalidKey
+			}
+			return storage.Absent, fmt.Errorf("%w: a folder has that name: %w", refusal, err)
+		case "ObjectParentIsFile", "XMinioParentIsObject":
+			return storage.Absent, fmt.Errorf("%w: an object has the name of its folder: %w", storage.ErrInvalidKey, err)
+		}
 		if !isUndecided(err) {
 			return version, err
 		}

@@ -62,6 +62,24 @@ func liars() map[string]liar {
 			rule:      "what is written is read, by every handle",
 			underTest: writes(func(storage.Store, write) (storage.Version, error) { return "1", nil }),
 		},
+		"lands late": {
+			rule:     "a write that was given up does not land over a later one",
+			unprobed: true,
+			underTest: writes(func(s storage.Store, w write) (storage.Version, error) {
+				runtime.Gosched()
+				if w.ctx.Err() == nil || current(s, w.key) != w.old {
+					return w.at(s, w.old)
+				}
+				late := context.WithoutCancel(w.ctx)
+				go func() {
+					for range 100 {
+						runtime.Gosched()
+					}
+					_, _ = s.Replace(late, w.key, current(s, w.key), w.data)
+				}()
+				return storage.Absent, w.ctx.Err()
+			}),
+		},
 		"refuses everybody": {
 			rule:      "of racing creates one wins",
 			underTest: writes(func(_ storage.Store, w write) (storage.Version, error) { return storage.Absent, w.refusal }),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -256,5 +257,42 @@ func cancelled(t *testing.T, backend Backend) {
 			require.Equal(t, version, object.Version, "nothing has changed")
 		}
 		version = replace(t, s, key, version, data)
+	}
+}
+
+// givenUp cancels a write, and has another writer replace whatever is there then. The cancelled
+// write must not land after that.
+func givenUp(t *testing.T, backend Backend) {
+	open := backend(t, 0)
+	one, other := open(), open()
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20/16)
+	const key = "app/timestamp.json"
+	version := replace(t, one, key, storage.Absent, []byte("first"))
+	for round := range 2 * rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		started := make(chan struct{})
+		go func() {
+			<-started
+			for range round { // another moment each time
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		close(started)
+		_, _ = one.Replace(ctx, key, version, fmt.Appendf(bytes.Clone(large), "given up in round %d", round))
+		cancel()
+
+		later := fmt.Appendf(nil, "round %d", round)
+		for err := storage.ErrConflict; errors.Is(err, storage.ErrConflict); {
+			object, getErr := other.Get(t.Context(), key)
+			require.NoError(t, getErr)
+			version, err = other.Replace(t.Context(), key, object.Version, later)
+			if !errors.Is(err, storage.ErrConflict) {
+				require.NoError(t, err)
+			}
+		}
+		for range 10 {
+			assert.Equal(t, version, holds(t, other, key, later))
+		}
 	}
 }

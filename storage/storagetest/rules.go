@@ -172,6 +172,22 @@ func badKeys(t *testing.T, backend Backend) {
 	holds(t, s, "a/x", []byte("data"))
 }
 
+// folders creates an object whose key is a folder of another. A store without folders takes it. Any
+// other store refuses it as an object that exists, so that the caller tries the next number.
+func folders(t *testing.T, backend Backend) {
+	s := single(t, backend)
+	create(t, s, "app/3.snapshot.json/x", []byte("first"))
+	version, err := s.Create(t.Context(), "app/3.snapshot.json", []byte("second"))
+	if err == nil {
+		assert.Equal(t, version, holds(t, s, "app/3.snapshot.json", []byte("second")))
+	} else {
+		require.ErrorIs(t, err, storage.ErrExists)
+		_, err = s.Get(t.Context(), "app/3.snapshot.json")
+		require.Error(t, err)
+	}
+	holds(t, s, "app/3.snapshot.json/x", []byte("first"))
+}
+
 func sizes(t *testing.T, backend Backend) {
 	s := single(t, backend)
 	large := bytes.Repeat([]byte("0123456789abcdef"), 5<<20/16+1)
