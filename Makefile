@@ -5,12 +5,15 @@ SHELL         := /bin/bash
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN           := $(CURDIR)/.cache/bin
 FUZZTIME      ?= 30s
+MANY          := ^(TestHistories|TestNoFault.*|TestEveryValueReplaced)$$
 
 .PHONY: test soak lint width fmt fuzz bench deps
 
 # All tests with the race detector, also those against real servers and foreign clients, none of which is skipped here.
+# Tests that go through many cases take a few of them with the race detector, and all of them without it.
 test: deps
 	go test -race -timeout 20m ./...
+	go test -timeout 20m -run '$(MANY)' -v ./tufupdate | grep -v '^ *=== \|^ *--- PASS'
 	cd integration && TUF_TEST_REQUIRE=1 go test -race -timeout 20m ./...
 
 # The long versions of what proves the promises (docs/reliability.md), which take half an hour or more, and print their figures.

@@ -57,9 +57,9 @@ type Signer interface {
 	Public(ctx context.Context) (crypto.PublicKey, error)
 
 	// Sign returns the signature over message by the key's declared scheme: 64 bytes of Ed25519,
-	// ASN.1 DER of ECDSA, or RSA-PSS with a salt of 32 bytes. message is all that is signed, not
-	// its digest, and may have many megabytes. Sign neither changes it, nor keeps it when it has
-	// returned.
+	// ASN.1 DER of ECDSA, or RSA-PSS with a salt as long as the hash. message is all that is
+	// signed, not its digest, and may have many megabytes. Sign neither changes it, nor keeps it
+	// when it has returned.
 	Sign(ctx context.Context, message []byte) (signature []byte, err error)
 }
 

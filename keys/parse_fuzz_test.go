@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"strings"
 	"testing"
 
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -45,10 +46,10 @@ func schemesOf(private crypto.Signer) []string {
 	case ed25519.PublicKey:
 		return []string{schemeEd25519}
 	case *ecdsa.PublicKey:
-		return []string{schemeECDSAP256, schemeECDSAP384}
+		return []string{schemeECDSAP256, schemeECDSAP384, schemeECDSAP521}
 	case *rsa.PublicKey:
 		if public.N.BitLen() >= minRSABits {
-			return []string{schemeRSAPSS}
+			return []string{schemePSSSHA256, schemePSSSHA384, schemePSSSHA512}
 		}
 	}
 	return nil
@@ -66,8 +67,11 @@ func requireSigns(t *testing.T, private crypto.Signer, scheme string) {
 	sig, err := signer.Sign(t.Context(), message)
 	require.NoError(t, err)
 	hash := crypto.SHA256
-	if scheme == schemeECDSAP384 {
+	switch {
+	case strings.HasSuffix(scheme, "384"):
 		hash = crypto.SHA384
+	case strings.HasSuffix(scheme, "521"), strings.HasSuffix(scheme, "512"):
+		hash = crypto.SHA512
 	}
 	var verifier signature.Verifier
 	if key, ok := public.(*rsa.PublicKey); ok {

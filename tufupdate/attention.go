@@ -1,6 +1,7 @@
 package tufupdate
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -85,12 +86,10 @@ func (r *renewer) check(ctx context.Context, app string, a *attention) (added bo
 	}
 	set := repofiles.NewSet(r.store, r.u.memory.State(app), false)
 	s, repo, err := r.u.survey(checkCtx, app, settings, set, published.Input{ListedOnly: true})
-	if err != nil && (repo == nil || repo.Timestamp == nil) {
-		return false, nil, err
+	if repo == nil || repo.Plain(tufmeta.Timestamp) == nil {
+		return false, nil, cmp.Or(err, s.broken)
 	}
-	if repo.Timestamp == nil {
-		return false, nil, s.broken
-	}
+	timestamp := repo.Plain(tufmeta.Timestamp)
 	for _, warning := range s.status.Warnings {
 		r.u.log.WarnContext(ctx, "renewal: "+warning, "app", app)
 	}
@@ -100,7 +99,7 @@ func (r *renewer) check(ctx context.Context, app string, a *attention) (added bo
 	roles, due := s.due(taskCtx, r.lead(app))
 	if err == nil {
 		r.u.memory.Offer(app, repofiles.State{Roots: repo.Roots, Files: set.Files()})
-		a.timestamp, a.root, a.due = repo.Timestamp.File().Stored, repo.Root().Version(), due
+		a.timestamp, a.root, a.due = timestamp.Stored, repo.Root().Version(), due
 		if again := time.Now().Add(longestPause); due.IsZero() || due.After(again) {
 			a.due = again // a key that was missing may have been installed
 		}
@@ -110,9 +109,17 @@ func (r *renewer) check(ctx context.Context, app string, a *attention) (added bo
 	case !time.Now().Before(repo.Root().Expires()):
 		problem = errorf(app, "roles are due", ErrRootExpired)
 	default:
-		added, problem = r.add(taskCtx, app, sha256.Sum256(repo.Timestamp.Verified().Bytes()), roles)
+		added, problem = r.add(taskCtx, app, sumOf(timestamp), roles)
 	}
 	return added, errors.Join(problem, s.broken), err
+}
+
+// sumOf tells files apart, also those that hold no document.
+func sumOf(f *repofiles.File) [sha256.Size]byte {
+	if f.Document == nil {
+		return sha256.Sum256([]byte(f.Stored))
+	}
+	return f.Sum()
 }
 
 // unchanged reports whether an app's timestamp and root are those of the last check.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -115,7 +114,7 @@ func (c *combiner) serve(app string, b *batch) {
 	kinds := map[string][]*request{}
 	var union []string
 	for _, req := range b.requests {
-		kind := strings.Join(req.roles, "\x00") // which no role name holds
+		kind := fmt.Sprintf("%q", req.roles)
 		kinds[kind] = append(kinds[kind], req)
 		union = append(union, req.roles...)
 	}

@@ -32,6 +32,16 @@ type Config struct {
 	// PinnedRoot serves a program with one app. TrustFirstRoot, passed by name, pins nothing.
 	Roots func(ctx context.Context, app string) ([]byte, error)
 
+	// Memory keeps which versions of each app were published, so that a process that has just
+	// started signs nothing older. It holds one small object an app, <app>.json. An Updater reads
+	// it before it rolls, and writes it once a release is out. If that object cannot be read,
+	// nothing is signed for the app until an operator restores it, or calls Forget.
+	//
+	// Use a store that the writers of Store cannot write to: sqlstore beside the tasks, a folder
+	// elsewhere, or another bucket. Updaters that work on the same apps share it. If nil, versions
+	// are forgotten when the process ends.
+	Memory storage.Store
+
 	// Settings returns an operator's decisions for an app. The Updater calls it for each request
 	// and for each roll, which fail if it does. If nil, the repository decides everything.
 	Settings func(ctx context.Context, app string) (Settings, error)

@@ -16,7 +16,7 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-const keysAvailable = "keys are available"
+const keysAvailable = "are available"
 
 var errKeysDown = errors.New("keys are out of reach")
 
@@ -94,7 +94,9 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 func TestAnUploadWaitsForItsRolesKeys(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
 	repo.Upload(t, "innermost", 2, nil)
-	u := newUpdater(t, repo, repo.Provider(t), failing("innermost", keystest.Signer, keystest.Fault{Err: errKeysDown}))
+	uploads := settings(tufupdate.Settings{Uploads: []string{"innermost"}})
+	u := newUpdater(t, repo, repo.Provider(t), uploads,
+		failing("innermost", keystest.Signer, keystest.Fault{Err: errKeysDown}))
 	result := roll(t, u, repo, "snapshot")
 	assert.EqualValues(t, 2, result.Versions["snapshot"])
 	require.Len(t, result.Warnings, 1)
@@ -104,7 +106,7 @@ func TestAnUploadWaitsForItsRolesKeys(t *testing.T) {
 	_, err := u.Roll(t.Context(), repo.App, []string{"innermost"})
 	require.ErrorIs(t, err, errKeysDown, "who asks for the role is told")
 
-	u = newUpdater(t, repo, repo.Provider(t))
+	u = newUpdater(t, repo, repo.Provider(t), uploads)
 	roll(t, u, repo, "snapshot")
 	roles, _ = status(t, u, repo)
 	assert.EqualValues(t, 2, roles["innermost"].Version, "nothing is lost")

@@ -27,6 +27,9 @@ func guarded[T any](log *slog.Logger, call func() (T, error)) (result T, err err
 func (c Config) guard() Config {
 	log, settings, roots := c.Logger, c.Settings, c.Roots
 	c.Store, c.Keys = guardedStore{c.Store, log}, guardedKeys{c.Keys, log}
+	if c.Memory != nil {
+		c.Memory = guardedStore{c.Memory, log}
+	}
 	c.Settings = func(ctx context.Context, app string) (Settings, error) {
 		s, err := guarded(log, func() (Settings, error) { return settings(ctx, app) })
 		if validityOf := s.ValidityOf; validityOf != nil {

@@ -20,8 +20,12 @@ var discard = slog.New(slog.DiscardHandler)
 func newUpdater(t testing.TB, repo *testrepo.Repo, provider *testrepo.Provider,
 	change ...func(*tufupdate.Config)) *tufupdate.Updater {
 	t.Helper()
+	pin := repo.Root
+	if repo.Pin != nil {
+		pin = repo.Pin
+	}
 	config := tufupdate.Config{
-		Store: repo.Store, Keys: provider, Roots: tufupdate.PinnedRoot(repo.Root), Logger: discard,
+		Store: repo.Store, Keys: provider, Roots: tufupdate.PinnedRoot(pin), Logger: discard,
 	}
 	for _, f := range change {
 		f(&config)

@@ -93,6 +93,9 @@ type countingReads struct {
 	reads atomic.Int64
 }
 
+// Unwrap is for storage.As.
+func (s *countingReads) Unwrap() storage.Store { return s.Store }
+
 func (s *countingReads) Get(ctx context.Context, key string) (storage.Object, error) {
 	s.reads.Add(1)
 	return s.Store.Get(ctx, key)
@@ -119,14 +122,15 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 		times   uint64 // the size, that may be allocated
 		reads   int64
 	}{
-		{"delegations", targetsFile(t, key, 2, &delegation{key, names(n)}), "delegates to", 20, 20},
+		{"delegations", targetsFile(t, key, 2, &delegation{key, names(n)}), "delegates to", 24, 20},
 		{"signatures", []byte(`{"signatures":[` + many(n/3, `{"keyid":"%07d","sig":"00"}`) + `],"signed":` + head + tail +
 			`}`),
 			"too few valid signatures", 40, 20},
 		{"keys", signText(t, key, head+`"delegations":{"keys":{`+
-			many(n/3, `"%07d":{"keytype":"","keyval":{"public":"x"},"scheme":""}`)+`},"roles":[]},`+tail), "", 80, 20},
+			many(n/3, `"%07d":{"keytype":"","keyval":{"public":"x"},"scheme":""}`)+`},"roles":[]},`+tail), "keytype", 80, 20},
 		{"2^32 succinct bins", signText(t, key,
-			head+`"delegations":{"keys":{"k":{"keytype":"","keyval":{"public":"x"},"scheme":""}},"succinct_roles":`+
+			head+`"delegations":{"keys":{"k":{"keytype":"ed25519","keyval":{"public":"`+strings.Repeat("00", 32)+`"},"scheme":"ed25519"}},`+
+				`"succinct_roles":`+
 				`{"bit_length":32,"keyids":["k"],"name_prefix":"b","threshold":1}},`+tail), "delegates to 4294967296 roles", 40, 20},
 		{"nested 100,000 deep", signText(t, key, head+`"custom":`+strings.Repeat("[", 100_000)+strings.Repeat("]",
 			100_000)+","+tail),
@@ -163,7 +167,7 @@ func TestExpensiveUploadsStopNothing(t *testing.T) {
 
 // The same in the place of a file that has to be trusted.
 func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
-	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	base := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Hashes: true})
 	for name, data := range map[string][]byte{
 		"signatures":         []byte(`{"signatures":[` + many(20_000, `{"keyid":"%07d","sig":"00"}`) + `],"signed":{}}`),
 		"arrays in arrays":   []byte(strings.Repeat(`[`, 100_000)),
@@ -179,9 +183,13 @@ func TestExpensiveFilesAreRefusedCheaply(t *testing.T) {
 				repo.Overwrite(t, file, data)
 				provider := repo.Provider(t)
 				_, took, err := measured(t, repo, provider, "targets")
+				assert.Less(t, took.allocated, 40*uint64(len(data))+4*mib)
+				if role == "timestamp" { // another one takes its place
+					require.NoError(t, err)
+					return
+				}
 				blames(t, file, err, name)
 				assert.Zero(t, provider.Signatures())
-				assert.Less(t, took.allocated, 40*uint64(len(data))+4*mib)
 				assert.Less(t, len(err.Error()), 1000, "an error is for people")
 			})
 		}
@@ -215,8 +223,8 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 		warnings int
 		listed   map[string]int64 // afterwards
 	}{
-		{"a chain 1,000 deep", chain(true), 0, map[string]int64{"a": 2, "c999": 1}},
-		{"a chain 1,000 deep that leads nowhere", chain(false), 1001, map[string]int64{"a": 1, "c999": 0}},
+		{"a chain 1,000 deep", chain(true), 1, map[string]int64{"a": 1, "c0": 0}},
+		{"a chain 1,000 deep that leads nowhere", chain(false), 1, map[string]int64{"a": 1, "c0": 0}},
 		{"a role below itself", uploads{"2.a": targetsFile(t, keyA, 2, to(keyA, "a"))}, 0, map[string]int64{"a": 2}},
 		{"two roles below each other", uploads{"2.a": targetsFile(t, keyA, 2, to(keyB, "b")),
 			"2.b": targetsFile(t, keyB, 2, to(keyA, "a"))},
@@ -229,9 +237,9 @@ func TestWhatADelegatedHolderBuilds(t *testing.T) {
 			"1.c": targetsFile(t, key, 1, nil)}, 0, map[string]int64{"a": 2, "b": 2, "c": 1}},
 		{"a diamond with different keys", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "c")),
 			"2.b": targetsFile(t, keyB, 2, to(other, "c")),
-			"1.c": targetsFile(t, key, 1, nil)}, 2, map[string]int64{"a": 2, "b": 1, "c": 1}},
+			"1.c": targetsFile(t, key, 1, nil)}, 1, map[string]int64{"a": 2, "b": 1, "c": 1}},
 		{"another holder's role, with a key of his own", uploads{"2.a": targetsFile(t, keyA, 2, to(key, "b")),
-			"2.b": targetsFile(t, key, 2, nil)}, 2, map[string]int64{"a": 1, "b": 1}},
+			"2.b": targetsFile(t, key, 2, nil)}, 1, map[string]int64{"a": 2, "b": 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			repo := base.Copy(t)

@@ -124,7 +124,13 @@ func TestEveryValueReplaced(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, signed anew %v", f.role, anew), func(t *testing.T) {
 					t.Parallel()
 					for _, at := range places(decode(t, f.data)) {
-						for _, text := range strange {
+						for i, text := range strange {
+							if withRace && i%4 != 0 {
+								continue
+							}
+							if anew && text == gone && at.String() == "signed consistent_snapshot" {
+								continue // which is a change of the layout, and carried out
+							}
 							v.attacked(t, f.attack(t, repo, at, text, anew))
 						}
 					}
@@ -155,9 +161,7 @@ func (f victimFile) attack(t *testing.T, repo *testrepo.Repo, at place, text str
 	switch {
 	case same:
 		a.harmless = "it is the value that was there"
-	case f.role == "root" && anew && text == gone && at.String() == "signed consistent_snapshot":
-		a.blamed = repo.App + "/snapshot.json" // without it, names carry no versions
-	case anew || at[0] == "signatures":
+	case anew || at[0] == "signatures" || f.role == "timestamp" || f.role == "snapshot": // which are derived
 		a.either = f.name
 	default:
 		a.blamed = f.name

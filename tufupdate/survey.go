@@ -32,9 +32,9 @@ type surveyed struct {
 	role     *tufmeta.Role
 	bins     string            // the prefix of the delegation's bins if the role is one of them, else ""
 	document *tufmeta.Verified // nil if it could not be read
-	replaced bool              // the document is signed by replaced keys
 	problem  error             // what is wrong with the document
-	refused  error             // why the role is not signed although its keys are available
+	renewed  bool              // the next roll puts another in the place of the document
+	holding  custody.Holding   // who signs for the role
 }
 
 // name names the role. The bins of a delegation share a name, since there may be thousands.
@@ -70,28 +70,40 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 }
 
 // topLevel surveys root, timestamp and snapshot, as far as they could be judged before err. It
-// reports whether all three are trusted.
+// reports whether what is below can be judged.
 func (s *survey) topLevel(ctx context.Context, repo *published.Repository, err error) (whole bool, failure error) {
 	problem, failure := published.Untrusted(err)
 	top := repo.Root().Roles
-	if err := s.add(ctx, surveyed{role: top[tufmeta.Root], document: repo.Root().Verified}); err != nil {
+	if err := s.ask(ctx, surveyed{role: top[tufmeta.Root], document: repo.Root().Verified}); err != nil {
 		return false, err
 	}
 	for _, below := range []struct {
 		role     string
 		document *published.Document
 	}{{tufmeta.Timestamp, repo.Timestamp}, {tufmeta.Snapshot, repo.Snapshot}} {
-		r := surveyed{role: top[below.role]}
-		if d := below.document; d != nil {
-			r.document, r.replaced = d.Verified(), d.Replaced()
-		} else if r.problem = problem; failure != nil {
+		r := surveyed{role: top[below.role], document: below.document.Verified()}
+		switch {
+		case r.document != nil:
+		case failure != nil:
 			return false, exit(s.status.App, failure)
+		case problem == nil:
+			r.problem, r.renewed = repo.Derived, true
+		default:
+			r.problem = problem
 		}
-		if err := s.add(ctx, r); err != nil || r.problem != nil {
+		if err := s.ask(ctx, r); err != nil || r.problem != nil && !r.renewed {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// ask adds a top-level role, having asked who signs for it.
+func (s *survey) ask(ctx context.Context, r surveyed) (err error) {
+	if r.holding, err = s.ring.Of(ctx, custody.Question{Role: r.role}); err != nil {
+		return err
+	}
+	return s.add(ctx, r)
 }
 
 // targets surveys the targets roles: targets first, then the delegated roles by name.
@@ -99,12 +111,12 @@ func (s *survey) targets(ctx context.Context, repo *published.Repository) error 
 	targets := repo.Targets()
 	slices.SortFunc(targets[1:], func(a, b published.Target) int { return strings.Compare(a.Role.Name, b.Role.Name) })
 	for _, t := range targets {
-		r := surveyed{role: t.Role, bins: t.Bins, problem: t.Err}
-		if t.Listed != nil {
-			r.document, r.replaced = t.Listed.Verified(), t.Listed.Replaced()
+		r := surveyed{
+			role: t.Role, bins: t.Bins, problem: t.Err, document: t.Listed.Verified(),
+			renewed: t.Listed != nil && t.Listed.Believed(),
 		}
 		var err error
-		if r.refused, err = s.refusal(ctx, repo, t); err != nil {
+		if r.holding, err = s.holding(ctx, repo, t); err != nil {
 			return err
 		}
 		if err := s.add(ctx, r); err != nil {
@@ -114,16 +126,16 @@ func (s *survey) targets(ctx context.Context, repo *published.Repository) error 
 	return nil
 }
 
-// refusal returns why a targets role is not signed although its keys are available.
-func (s *survey) refusal(ctx context.Context, repo *published.Repository, t published.Target) (refused, failure error) {
+// holding returns who signs for a targets role.
+func (s *survey) holding(ctx context.Context, repo *published.Repository, t published.Target) (custody.Holding, error) {
 	for {
-		questions, refused := repo.Entitled(t, s.ring)
+		h, questions := repo.Holding(t, s.ring)
 		if len(questions) == 0 {
-			return refused, nil
+			return h, nil
 		}
 		for _, q := range questions {
 			if _, err := s.ring.Of(ctx, q); err != nil {
-				return nil, exit(s.status.App, err)
+				return h, exit(s.status.App, err)
 			}
 		}
 	}
@@ -139,24 +151,27 @@ func (s *survey) add(ctx context.Context, r surveyed) error {
 	switch {
 	case unusable != nil:
 		s.warn("keys of "+r.name(), unusable.Error())
-		s.broken = cmp.Or(s.broken, exit(s.status.App, unusable))
-	case online && r.refused != nil:
-		s.warn("refusal of "+r.name(), r.refused.Error())
-	case online:
-		row.Online = true
+		if !online {
+			s.broken = cmp.Or(s.broken, exit(s.status.App, unusable))
+		}
+	case r.holding.State == custody.Offline && len(r.holding.Signers) > 0:
+		s.warn("keys of "+r.name(), r.holding.Err.Error())
 	}
+	row.Online = online
+	signs := row.Online && row.Role != tufmeta.Root // which is never signed here, whatever keys there are
 	if d := r.document; d != nil {
-		row.Version, row.Expires, row.Verified = d.Version(), d.Expires().UTC(), r.problem == nil && !r.replaced
+		row.Version, row.Expires, row.Verified = d.Version(), d.Expires().UTC(), r.problem == nil && !r.renewed
 		left := int64(row.Expires.Sub(s.now) / time.Second)
 		row.ExpiresIn = &left
-		if r.replaced {
-			row.Problem = "it is signed by replaced keys"
+		if r.renewed {
+			row.Problem = "its present keys have not signed it"
 		}
-		if row.Online && row.Role != tufmeta.Root { // which is never signed here, whatever keys there are
-			s.online = append(s.online, r)
-		} else {
+		if !signs {
 			s.warnExpiry(r, row, unusable)
 		}
+	}
+	if signs && (r.document != nil || r.renewed) {
+		s.online = append(s.online, r)
 	}
 	if r.problem != nil {
 		problem := exit(s.status.App, r.problem)
@@ -167,23 +182,19 @@ func (s *survey) add(ctx context.Context, r surveyed) error {
 	return nil
 }
 
-// usable reports whether a role is online. Its signers are asked for their public keys. An error is
-// why that is not known, or why the keys cannot be used.
+// usable reports whether a role is online. Its signers are asked for their public keys. An error
+// says why that is not known, or which keys cannot be used.
 func (s *survey) usable(ctx context.Context, r surveyed) (bool, error) {
-	h, err := s.ring.Of(ctx, custody.Question{Role: r.role, Bins: r.bins})
-	if err != nil {
-		return false, err
-	}
-	switch h.State {
-	case custody.Offline:
-		return false, nil
+	switch h := r.holding; h.State {
 	case custody.Unknown:
 		return false, h.Err
+	case custody.Online:
+		if err := h.Check(ctx, r.role); err != nil {
+			return false, err
+		}
+		return true, h.Failed
 	}
-	if err := h.Check(ctx); err != nil {
-		return false, fmt.Errorf("role %s: %w", r.role.Name, err)
-	}
-	return true, nil
+	return false, nil
 }
 
 // warn adds a warning, once for each thing that it is about.
@@ -221,14 +232,13 @@ func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time
 	first time.Time,
 ) {
 	for _, r := range s.online {
-		validity, err := s.validity(ctx, r.role, r.bins, r.document)
-		if err != nil {
-			s.broken = cmp.Or(s.broken, exit(s.status.App, err))
-			continue
-		}
-		at := r.document.Expires().Add(-lead(validity))
-		if r.replaced {
-			at = s.now // clients reject what replaced keys have signed
+		at := s.now // clients reject what is published
+		if !r.renewed {
+			var err error
+			if at, err = s.dueAt(ctx, r, lead); err != nil {
+				s.broken = cmp.Or(s.broken, exit(s.status.App, err))
+				continue
+			}
 		}
 		if !at.After(s.now) && !slices.Contains(roles, r.name()) {
 			roles = append(roles, r.name())
@@ -239,4 +249,13 @@ func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time
 	}
 	slices.Sort(roles)
 	return roles, first
+}
+
+// dueAt returns when a role is to be renewed.
+func (s *survey) dueAt(ctx context.Context, r surveyed, lead func(time.Duration) time.Duration) (time.Time, error) {
+	validity, err := s.validity(ctx, r.role, r.bins, r.document)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return r.document.Expires().Add(-lead(validity)), nil
 }

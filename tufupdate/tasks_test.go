@@ -55,13 +55,13 @@ func TestATaskSaysWhatBecameOfIt(t *testing.T) {
 		assert.Equal(t, []string{"targets", "snapshot", "timestamp"}, task.Result.Roles)
 		assert.Equal(t, map[string]int64{"targets": 2, "snapshot": 2, "timestamp": 2}, task.Result.Versions)
 
-		repo.Overwrite(t, repo.File("timestamp", 0), repo.Read(t, repo.File("snapshot", 2)))
+		repo.Overwrite(t, repo.File("root", 2), repo.Read(t, repo.File("snapshot", 2)))
 		accepted, err = u.ForceOnline(t.Context(), repo.App, nil)
 		require.NoError(t, err)
 		task, err = u.Wait(t.Context(), accepted.ID)
 		require.NoError(t, err)
 		assert.Equal(t, tasks.StateFailure, task.State)
-		assert.Contains(t, task.Result.Error, "role timestamp version 2 (acme/app/timestamp.json) does not verify")
+		assert.Contains(t, task.Result.Error, "(acme/app/2.root.json) does not verify")
 	})
 }
 

@@ -21,7 +21,8 @@ type Updater struct {
 	config   Config
 	store    storage.Store // retried
 	log      *slog.Logger
-	memory   *repofiles.Memory
+	memory   *repofiles.Memory // cached files
+	record   *repofiles.Record // what was published
 	combiner *combiner
 	renewer  *renewer    // nil without Config.Renew
 	ran      atomic.Bool // Run has been called
@@ -37,7 +38,7 @@ func New(config Config) (*Updater, error) {
 	}
 	u := &Updater{
 		config: config, store: repofiles.Retry(config.Store), log: config.Logger,
-		memory: repofiles.NewMemory(config.CacheSize),
+		memory: repofiles.NewMemory(config.CacheSize), record: repofiles.NewRecord(config.Memory),
 	}
 	u.combiner = &combiner{timeout: config.RollTimeout, next: map[string]*batch{}}
 	u.combiner.roll = func(ctx context.Context, app string, roles []string) (tasks.Result, error) {

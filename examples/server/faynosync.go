@@ -22,7 +22,11 @@ func withFaynosync(o options, config *tufupdate.Config) (io.Closer, error) {
 	}
 	where.ContextTimeoutEnabled = true // without it, go-redis waits longer than its caller
 	client := redis.NewClient(where)
-	config.Settings = faynosync.Settings(client)
+	if files := config.Settings; files != nil {
+		config.Settings = combined(faynosync.Settings(client), files)
+	} else {
+		config.Settings = faynosync.Settings(client)
+	}
 	if o.mirror {
 		config.Tasks = faynosync.NewMirror(config.Tasks, client, faynosync.MirrorOptions{Logger: config.Logger})
 	}

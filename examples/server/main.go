@@ -3,8 +3,12 @@
 //
 //	server -demo
 //
-// creates a repository in the folder demo-data and serves it. server -help lists all flags. Package
-// tufupdate is the library.
+// creates a repository in the folder demo-data and serves it. server -help lists all flags.
+//
+//	server forget -memory URL APP
+//
+// has servers forget which versions of an app they have published. Package tufupdate is the
+// library.
 package main
 
 import (
@@ -41,6 +45,9 @@ func main() {
 // run serves until ctx ends. Then it accepts no more tasks, finishes the started ones, and returns
 // nil. Tasks in memory are all finished.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {
+	if len(args) > 0 && args[0] == "forget" {
+		return forget(ctx, args[1:], stdout, stderr)
+	}
 	o, err := parseOptions(args, getenv, stderr)
 	if err != nil || o.help {
 		return err
@@ -66,12 +73,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer func() { err = errors.Join(err, closeIfCloser(work)) }()
-	updater, closer, err := newUpdater(o, store, work, log)
+	memory, err := openMemory(ctx, o, store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeIfCloser(memory)) }()
+	updater, closer, err := newUpdater(o, store, work, memory, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
-	server, err := newServer(ctx, o, updater, store, log)
+	server, err := newServer(ctx, o, updater, store, memory, log)
 	if err != nil {
 		return err
 	}
@@ -100,14 +112,19 @@ func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store
 	if _, ok := storage.As[storage.SingleProcess](store); ok {
 		log.Warn("the store is safe for one process only: nothing else may write to it", "store", url)
 	}
-	err = storage.Probe(ctx, store, storage.ProbeOptions{})
-	if errors.Is(err, storage.ErrNoAtomicWrites) {
-		err = fmt.Errorf("the store cannot be used, since concurrent writers would overwrite each other: %w", err)
-	}
-	if err != nil {
+	if err := probe(ctx, store); err != nil {
 		return nil, errors.Join(err, closeIfCloser(store))
 	}
 	return store, nil
+}
+
+// probe checks that the writes of a store are atomic.
+func probe(ctx context.Context, store storage.Store) error {
+	err := storage.Probe(ctx, store, storage.ProbeOptions{})
+	if errors.Is(err, storage.ErrNoAtomicWrites) {
+		return fmt.Errorf("the store cannot be used, since concurrent writers would overwrite each other: %w", err)
+	}
+	return err
 }
 
 // closeIfCloser closes a store that is an io.Closer.
@@ -118,14 +135,23 @@ func closeIfCloser(store any) error {
 	return nil
 }
 
-func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logger) (*tufupdate.Updater, io.Closer,
-	error) {
+// newUpdater returns the updater, and what has to be closed after it. memory may be nil.
+func newUpdater(o options, store storage.Store, work tasks.Store, memory storage.Store, log *slog.Logger,
+) (*tufupdate.Updater, io.Closer, error) {
 	// A faynoSync installation has the keys of all its apps side by side.
 	provider, err := keys.NewDir(o.keys, keys.DirOptions{Flat: o.faynosync != ""})
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the keys: %w", err)
 	}
-	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, RollTimeout: o.rollTimeout, Logger: log}
+	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, Memory: memory, RollTimeout: o.rollTimeout,
+		Logger: log}
+	if o.settings != "" {
+		folder, err := openSettings(o.settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		config.Settings = folder.settings
+	}
 	if !o.renew.off {
 		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
 	}
@@ -152,9 +178,9 @@ func newUpdater(o options, store storage.Store, work tasks.Store, log *slog.Logg
 	return updater, closer, nil
 }
 
-func newServer(
-	ctx context.Context, o options, updater *tufupdate.Updater, store storage.Store, log *slog.Logger,
-) (*refserver.Server, error) {
+// newServer returns the HTTP server. memory may be nil.
+func newServer(ctx context.Context, o options, updater *tufupdate.Updater, store, memory storage.Store,
+	log *slog.Logger) (*refserver.Server, error) {
 	o.token.Logger = log
 	auth, err := refserver.NewAuthenticator(ctx, o.token)
 	if err != nil {
@@ -162,8 +188,13 @@ func newServer(
 	}
 	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Ready: func(ctx context.Context) error {
 		// A store that is available answers that this file does not exist.
-		if _, err := store.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
-			return err
+		for _, s := range []storage.Store{store, memory} {
+			if s == nil {
+				continue
+			}
+			if _, err := s.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
+				return err
+			}
 		}
 		// An available task store does the same for this task.
 		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {

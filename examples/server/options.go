@@ -24,11 +24,13 @@ type options struct {
 	// trustFirstRoot is given in the place of roots.
 	trustFirstRoot bool
 
-	serve bool
-	demo  bool
-	tasks string
-	work  bool
-	renew renewOptions
+	serve    bool
+	demo     bool
+	tasks    string
+	memory   string // see memoryURL
+	settings string // folder; empty: none
+	work     bool
+	renew    renewOptions
 
 	rollTimeout time.Duration
 
@@ -64,6 +66,13 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		"create a repository in the folder "+demoDir+" unless it exists, and serve it; needs no other flag")
 	fs.StringVar(&o.tasks, "tasks", "mem://",
 		"`URL` of the task store: mem:// (this process's memory), sqlite:///path/to/file, or postgres://…")
+	fs.StringVar(&o.memory, "memory", "",
+		"`URL` of what remembers which versions were published, which writers of the store must not be able to write: "+
+			"sqlite:///path/to/file, postgres://…, file:///other/folder, s3://other-bucket, or "+noMemory+
+			" (default: the database of -tasks, if it is one); server forget -help says how to have an app forgotten")
+	fs.StringVar(&o.settings, "settings", "",
+		"`folder` of the settings of apps, <owner>/<app>.json for each app that has any; "+
+			"examples/server/settings.schema.json describes them")
 	fs.BoolVar(&o.work, "work", true,
 		"work tasks and renew roles; -work=false only accepts tasks, for other servers with the same -tasks")
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles before they expire")

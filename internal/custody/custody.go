@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/tufonline/tufonline/internal/tufmeta"
@@ -35,7 +36,7 @@ type State int
 const (
 	Offline State = iota // the provider lacks a threshold of the role's keys, or the policy says so
 	Online               // the provider has a threshold
-	Unknown              // the provider failed to answer
+	Unknown              // the provider failed to answer, and what it answered is no threshold
 )
 
 // A Holding is the answer for one role.
@@ -44,6 +45,32 @@ type Holding struct {
 	Signers []tufmeta.Signer // for the keys of the role that the provider has
 	Whole   bool             // the provider has every key of the role
 	Err     error            // why the role cannot be signed: nil if and only if it is Online
+	Failed  error            // why the provider could not answer for a key of the role
+}
+
+// Without returns the holding that is left if some keys, by their digests, must not sign. The error
+// in it names them.
+func (h Holding) Without(role *tufmeta.Role, barred map[string]string) Holding {
+	var left []tufmeta.Signer
+	var digests []string
+	for _, s := range h.Signers {
+		if other, ok := barred[s.Key.Digest()]; ok {
+			h.Whole = false
+			h.Err = fmt.Errorf("role %s: key %s is a key of role %s too, and signs for no other: %w", role.Name, s.Key.ID,
+				other, keys.ErrNoKey)
+			continue
+		}
+		left = append(left, s)
+		digests = append(digests, s.Key.Digest())
+	}
+	h.Signers = left
+	switch {
+	case h.State == Online && role.EnoughDigests(digests):
+		h.Err = nil
+	case h.State == Online:
+		h.State = Offline
+	}
+	return h
 }
 
 // A Question names a role that a Holding is asked of.
@@ -54,10 +81,13 @@ type Question struct {
 
 // A questionKey tells questions apart. A provider may tell roles apart by name. It may not do so
 // for the bins of one delegation.
-type questionKey struct{ name, fingerprint string }
+type questionKey struct {
+	name, fingerprint string
+	bins              bool
+}
 
 func (q Question) key() questionKey {
-	return questionKey{cmp.Or(q.Bins, q.Role.Name), q.Role.Fingerprint()}
+	return questionKey{cmp.Or(q.Bins, q.Role.Name), q.Role.Fingerprint(), q.Bins != ""}
 }
 
 // A Keyring asks a provider for one app's keys, once for each role and once for all bins of a
@@ -106,41 +136,57 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 	}
 	var h Holding
 	var held []*tufmeta.Key
+	var missing []string
 	for _, key := range role.Keys {
-		if key.Problem() != nil {
+		if problem := key.Problem(); problem != nil {
+			missing = append(missing, fmt.Sprintf("%s (%v)", key.ID, problem))
 			continue
 		}
 		signer, err := k.provider.Signer(ctx, keys.Request{
 			App: k.app, Role: role.Name, KeyID: key.ID, KeyType: key.KeyType, Scheme: key.Scheme, Declared: key.Declared,
 		})
-		if errors.Is(err, keys.ErrNoKey) {
-			continue
+		switch {
+		case errors.Is(err, keys.ErrNoKey):
+			missing = append(missing, key.ID)
+		case err != nil:
+			h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: key %s: %w", role.Name, key.ID, err))
+		default:
+			h.Signers = append(h.Signers, tufmeta.Signer{Key: key, Signer: signer})
+			held = append(held, key)
 		}
-		if err != nil {
-			return Holding{State: Unknown, Signers: h.Signers, Err: fmt.Errorf("role %s: %w", role.Name, err)}
-		}
-		h.Signers = append(h.Signers, tufmeta.Signer{Key: key, Signer: signer})
-		held = append(held, key)
 	}
-	h.Whole = len(held) == len(role.Keys)
-	if role.Enough(held) {
+	h.Whole = role.Problem() == nil && len(held) == len(role.Keys)
+	switch {
+	case role.Problem() != nil:
+		h.Err = fmt.Errorf("role %s: %w: %w", role.Name, role.Problem(), keys.ErrNoKey)
+	case role.Enough(held):
 		h.State = Online
-		return h
+	case h.Failed != nil:
+		h.State, h.Err = Unknown, h.Failed
+	default:
+		reason := keys.ErrNoKey
+		if role.Name == tufmeta.Targets && k.policy == TargetsByKeys {
+			reason = ErrTargetsOffline
+		}
+		h.Err = fmt.Errorf("role %s: %d of %d keys are available, without %s: %w", role.Name, len(held), role.Threshold,
+			strings.Join(missing, ", "), reason)
 	}
-	missing := keys.ErrNoKey
-	if role.Name == tufmeta.Targets && k.policy == TargetsByKeys {
-		missing = ErrTargetsOffline
-	}
-	h.Err = fmt.Errorf("role %s: %d of %d keys are available: %w", role.Name, len(held), role.Threshold, missing)
 	return h
 }
 
-// Check returns an error unless the public keys of a holding's signers are those declared.
-func (h Holding) Check(ctx context.Context) error {
+// Check returns an error unless enough signers have the public keys that are declared. If it
+// returns none, Failed says which other signer cannot be used.
+func (h *Holding) Check(ctx context.Context, role *tufmeta.Role) error {
+	var usable []string
 	for _, signer := range h.Signers {
 		if err := signer.Check(ctx); err != nil {
-			return err
+			h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: %w", role.Name, err))
+			continue
 		}
+		usable = append(usable, signer.Key.Digest())
+	}
+	if !role.EnoughDigests(usable) {
+		return h.Failed
 	}
 	return nil
 }

@@ -77,6 +77,17 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 				`"versions":{"snapshot":1152921504606846976,"timestamp":7},"warnings":["root \u003cexpires\u003e"]}}`},
 		{"attempt without a result", jsonform.Attempt{Number: 1}, `{"attempt":1,"result":{}}`},
 
+		{"marks", jsonform.Marks{
+			Format: 1, App: "acme/desktop", Root: &jsonform.Mark{Version: 2, SHA256: "00ff", Keys: []string{"aa"}},
+			Roles: map[string][]jsonform.Mark{
+				"timestamp": {{Version: 7, SHA256: "01", Keys: []string{"aa", "bb"}}},
+				"snapshot":  {{Version: 6, SHA256: "02", Keys: []string{"aa"}}, {Version: 5, SHA256: "03", Keys: []string{"bb"}}},
+			},
+		}, `{"format":1,"app":"acme/desktop","root":{"version":2,"sha256":"00ff","keys":["aa"]},"roles":{` +
+			`"snapshot":[{"version":6,"sha256":"02","keys":["aa"]},{"version":5,"sha256":"03","keys":["bb"]}],` +
+			`"timestamp":[{"version":7,"sha256":"01","keys":["aa","bb"]}]}}`},
+		{"marks of nothing", jsonform.Marks{Format: 1, App: "acme/desktop"}, `{"format":1,"app":"acme/desktop"}`},
+
 		{"status", jsonform.Status{App: "acme/desktop", Warnings: []string{"root expires"}, Roles: []jsonform.RoleStatus{
 			{Role: "root", Version: 1, Expires: noon, ExpiresIn: &gone, Verified: true, Online: true, Problem: "expired"},
 			{Role: "snapshot"},
@@ -106,6 +117,29 @@ func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 		`"warnings":["root <expires>"]}}`), &attempt))
 	assert.Equal(t, 2, attempt.Number)
 	assert.Equal(t, published(), tasks.Result(attempt.Result))
+}
+
+// A setting or a mark that is misread protects nothing.
+func TestFormsAreReadStrictly(t *testing.T) {
+	for name, c := range map[string]struct{ data, says string }{
+		"as written":       {`{"versions":{"a":1,"A":2},"roles":[]} ` + "\n", ""},
+		"nothing":          {" ", "empty"},
+		"cut off":          {`{"roles":[]`, "unexpected"},
+		"two values":       {`{}{}`, "follows"},
+		"an unknown field": {`{"rolls":[]}`, `"rolls"`},
+		"another type":     {`{"roles":"x"}`, "roles"},
+		"a name twice":     {`{"versions":{"a":1,"b":2,"a":3}}`, `"a" is there twice`},
+		"a field twice":    {`{"error":"x","error":"y"}`, `"error" is there twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := jsonform.Decode([]byte(c.data), &jsonform.Result{})
+			if c.says == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.says)
+		})
+	}
 }
 
 func TestOnlyThisPackageHasJSONTags(t *testing.T) {

@@ -2,7 +2,6 @@ package published
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,10 +12,12 @@ import (
 
 // An Input is what an Assembly is to find out.
 type Input struct {
-	App   string
-	Roots []*tufmeta.RootDocument // trusted, each followed by the next; nil: trust the first one seen
-	Marks repofiles.Marks         // what was seen before
-	Now   time.Time
+	App    string
+	Pinned *tufmeta.RootDocument   // nil: trust the first one seen
+	Roots  []*tufmeta.RootDocument // trusted, each followed by the next, from the pinned one if there is one
+	Marks  repofiles.Marks         // what is remembered
+	Word   Word                    // of the operator
+	Now    time.Time
 
 	Roles      []string // to be signed, Default among them for the roles of a request that names none
 	Depth      Depth
@@ -39,6 +40,9 @@ const (
 type Files interface {
 	// File returns a file, and reports false if it was not read yet.
 	File(r repofiles.Request) (*repofiles.File, bool)
+	// Names returns the names of all files of the app, and reports false if the store was not
+	// listed yet.
+	Names() (repofiles.Names, bool)
 }
 
 // Custody answers questions about keys that were asked so far.
@@ -51,13 +55,14 @@ type Custody interface {
 type Need struct {
 	Files []repofiles.Request
 	Roles []custody.Question
+	Names bool // the names of all files
 
 	// Ahead are files that it may need later. Reading them at the same time saves round trips.
 	Ahead []repofiles.Request
 }
 
 // Pending reports whether anything is needed.
-func (n Need) Pending() bool { return len(n.Files)+len(n.Roles) > 0 }
+func (n Need) Pending() bool { return len(n.Files)+len(n.Roles) > 0 || n.Names }
 
 // errPending says that a judgement waits for what is needed.
 var errPending = errors.New("pending")
@@ -68,29 +73,42 @@ type Assembly struct {
 	in     Input
 	files  Files
 	ring   Custody
-	layout repofiles.Layout
+	layout repofiles.Layout        // in which files are read
 	roots  []*tufmeta.RootDocument // as far as they were followed
 	repo   *Repository
 	need   Need
 
-	asked map[string]bool     // what is to be signed: names of targets roles, and prefixes of bins
-	top   *node               // targets
-	nodes map[nodeKey]*node   // all that were ever met, with the files that were found
-	order []*node             // those met in this pass of judgeTargets, each once
-	pass  int                 // its number
-	notes []string            // warnings about files
-	unfit map[*Document]error // unlisted versions that can never be accepted, and why
+	timestamp *repofiles.File
+	foreign   bool // no root that was followed has the layout in which files are read
 
-	mattered map[*Document][]*tufmeta.Role // what mattering has returned
+	candidates []*repofiles.File  // for the snapshot, where the published one does not count; nil behind the last
+	floors     map[string]int64   // what they list, and are not whole, by role
+	whole      bool               // all roles are judged, to see whether a snapshot is whole
+	made       bool               // a snapshot is made
+	old        *repofiles.File    // what the timestamp leads to, if that is known
+	index      map[string][]int64 // versions in the names of the app's files, by role
+
+	asked     map[string]bool // what is to be signed: names of targets roles, and prefixes of bins
+	order     []*node         // targets roles that matter, those nearest to targets first
+	nodes     map[string]*node
+	declaring []*tufmeta.Delegations    // of those roles
+	fileNames map[string]string         // names that would be another role's file names
+	finds     map[string]*find          // what was found of each role
+	unfit     map[*repofiles.File]error // unlisted versions that can never be accepted, and why
+	tried     map[string]bool           // roles below an unlisted version that is being judged
+	prefixes  map[string]*node          // who declares bins, by their prefix
+	owners    map[string]string         // which role declares a role, by what is listed
+	onlyOwned bool                      // what is listed is judged, and nothing else
+	notes     []string                  // warnings about files
 }
 
 // New returns an Assembly that has judged nothing yet.
 func New(in Input, files Files, ring Custody) *Assembly {
 	a := &Assembly{
 		in: in, files: files, ring: ring, roots: slices.Clone(in.Roots),
-		nodes: map[nodeKey]*node{}, unfit: map[*Document]error{}, mattered: map[*Document][]*tufmeta.Role{},
+		finds: map[string]*find{}, unfit: map[*repofiles.File]error{}, floors: map[string]int64{},
 	}
-	a.repo = &Repository{judge: a, holdings: map[string]custody.Holding{}}
+	a.repo = &Repository{judge: a, holdings: map[string]custody.Holding{}, plain: map[string]*repofiles.File{}}
 	a.layout.App = in.App
 	return a
 }
@@ -104,7 +122,6 @@ func New(in Input, files Files, ring Custody) *Assembly {
 func (a *Assembly) Judge() (*Repository, Need, error) {
 	a.need = Need{}
 	err := a.run()
-	a.repo.Layout = a.layout
 	if !errors.Is(err, errPending) {
 		return a.repo, Need{}, err
 	}
@@ -131,7 +148,7 @@ func (a *Assembly) run() error {
 			return err
 		}
 	}
-	if a.repo.Timestamp == nil {
+	if a.timestamp == nil {
 		if err := a.judgeTimestamp(); err != nil {
 			return err
 		}
@@ -144,18 +161,14 @@ func (a *Assembly) run() error {
 	if a.in.Depth < ToSnapshot {
 		return nil
 	}
-	if a.repo.Snapshot == nil {
+	if a.repo.Snapshot == nil && a.repo.Made == nil {
 		if err := a.judgeSnapshot(); err != nil {
 			return err
 		}
 	}
-	if a.in.Depth < ToTargets {
-		if a.in.Survey || !a.repo.Snapshot.replaced {
-			return nil
-		}
-		if err := a.require(tufmeta.Snapshot); err != nil { // clients reject it until it is signed anew
-			return err
-		}
+	if a.in.Depth < ToTargets && (a.in.Survey || a.repo.Made == nil && !a.switching()) {
+		a.warnDerived()
+		return nil
 	}
 	if err := a.judgeTargets(); err != nil {
 		return err
@@ -163,7 +176,26 @@ func (a *Assembly) run() error {
 	if a.in.Survey {
 		return nil
 	}
-	return a.chooseTargets()
+	if err := a.chooseTargets(); err != nil {
+		return err
+	}
+	if err := a.judgeLayouts(); err != nil {
+		return err
+	}
+	if a.signsSnapshot() {
+		if err := a.require(tufmeta.Snapshot); err != nil {
+			return err
+		}
+	}
+	a.warnDerived()
+	return nil
+}
+
+// warnDerived warns that a published timestamp or snapshot does not count.
+func (a *Assembly) warnDerived() {
+	if a.repo.Derived != nil {
+		a.repo.warn("%v: a new one takes its place", a.repo.Derived)
+	}
 }
 
 // file returns a role's file. It is errPending if the file was not read yet.
@@ -220,83 +252,6 @@ func (a *Assembly) reject(role string, f *repofiles.File, err error) *FileError 
 	return &FileError{Role: role, Version: f.Version(), File: f.Name, Err: err}
 }
 
-// verify verifies a file of a top-level role by the newest root or, if its keys were replaced
-// since, by an earlier root.
-func (a *Assembly) verify(role string, f *repofiles.File) (*Document, error) {
-	current := a.root().Roles[role]
-	v, err := f.Verify(current)
-	if err == nil {
-		return &Document{verified: v, file: f}, nil
-	}
-	for i := len(a.roots) - 2; i >= 0; i-- {
-		earlier := a.roots[i].Roles[role]
-		if earlier.Equal(current) {
-			continue
-		}
-		if v, earlierErr := f.Verify(earlier); earlierErr == nil {
-			return &Document{verified: v, file: f, replaced: true}, nil
-		}
-	}
-	return nil, a.reject(role, f, err)
-}
-
-// judgeTimestamp judges the timestamp. It is ErrNotBootstrapped if there is none.
-func (a *Assembly) judgeTimestamp() error {
-	role := a.root().Roles[tufmeta.Timestamp]
-	f, err := a.listed(tufmeta.Timestamp, 0, role)
-	if err != nil {
-		return err
-	}
-	if !f.Exists() {
-		return fmt.Errorf("it has no timestamp: %w", ErrNotBootstrapped)
-	}
-	d, err := a.verify(tufmeta.Timestamp, f)
-	if err != nil {
-		return err
-	}
-	if err := checkMark(a.in.Marks[tufmeta.Timestamp], d.verified, role); err != nil {
-		return a.reject(tufmeta.Timestamp, f, err)
-	}
-	a.repo.Timestamp = d
-	return nil
-}
-
-// judgeSnapshot judges the snapshot that the timestamp lists. Without consistent snapshots it may
-// be a later one: a writer may have been stopped between the two.
-func (a *Assembly) judgeSnapshot() error {
-	role := a.root().Roles[tufmeta.Snapshot]
-	info, _ := a.repo.Timestamp.verified.Listed(tufmeta.Snapshot) // every timestamp has it
-	f, err := a.listed(tufmeta.Snapshot, info.Version, role)
-	if err != nil {
-		return err
-	}
-	if !f.Exists() {
-		return a.fileError(tufmeta.Snapshot, info.Version, errNotFound)
-	}
-	d, err := a.verify(tufmeta.Snapshot, f)
-	if err != nil {
-		return err
-	}
-	if err := a.checkListed(info, f); err != nil {
-		return a.reject(tufmeta.Snapshot, f, err)
-	}
-	f.Settle()
-	if err := checkMark(a.in.Marks[tufmeta.Snapshot], d.verified, role); err != nil {
-		return a.reject(tufmeta.Snapshot, f, err)
-	}
-	a.repo.Snapshot = d
-	return nil
-}
-
-// checkListed checks that a file is the one that is listed, or, where names carry no version, one
-// that was written over it since.
-func (a *Assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
-	if !a.layout.Consistent && f.Version() > info.Version {
-		return nil
-	}
-	return info.Check(f.Document)
-}
-
 // resolveRoles puts the default roles in place of none, and makes sure that the top-level roles
 // that are to be signed are online.
 func (a *Assembly) resolveRoles() error {
@@ -308,7 +263,7 @@ func (a *Assembly) resolveRoles() error {
 			return err
 		}
 		roles = append(roles, tufmeta.Snapshot, tufmeta.Timestamp)
-		if h.State == custody.Online {
+		if !errors.Is(h.Err, custody.ErrTargetsOffline) { // by decision, or for want of keys
 			roles = append(roles, tufmeta.Targets)
 		}
 		roles = slices.DeleteFunc(Unique(roles), func(role string) bool { return role == Default })
@@ -322,22 +277,6 @@ func (a *Assembly) resolveRoles() error {
 		needed = append(needed, tufmeta.Targets)
 	}
 	return a.require(needed...)
-}
-
-// require makes sure that top-level roles are online.
-func (a *Assembly) require(roles ...string) error {
-	var pending error
-	for _, role := range roles {
-		h, err := a.holding(a.root().Roles[role], "")
-		switch {
-		case errors.Is(err, errPending):
-			pending = err
-		case h.Err != nil:
-			return h.Err
-		}
-		a.repo.holdings[role] = h
-	}
-	return pending
 }
 
 // Unique returns roles sorted, each once, so that equal requests look equal. None at all is

@@ -1,6 +1,7 @@
 package published
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,7 +18,7 @@ func (a *Assembly) chooseTargets() error {
 		return err
 	}
 	a.repo.Sign = nil
-	a.repo.Accepted = map[string]*tufmeta.Document{}
+	a.repo.Accepted = map[string]*Document{}
 	var pending error
 	for _, n := range a.repo.targets {
 		yes, err := a.choose(n)
@@ -29,31 +30,65 @@ func (a *Assembly) chooseTargets() error {
 			return err
 		}
 		if n.fresh() {
-			a.repo.Accepted[n.role.Name] = n.doc.verified.Document
+			a.repo.Accepted[n.role.Name] = n.doc
 		}
-		if yes {
-			h, _ := a.holding(n.role, n.bins()) // choose has asked
-			a.repo.Sign = append(a.repo.Sign, Base{n.role, n.bins(), n.doc, n.taken, h.Signers})
+		if !yes {
+			continue
+		}
+		h, err := a.signersOf(n)
+		switch {
+		case errors.Is(err, errPending):
+			pending = err
+		case err != nil:
+			return err
+		case h.Err != nil && a.isAsked(n):
+			return h.Err
+		case h.Err != nil:
+			a.repo.warn("%v", h.Err)
+		default:
+			a.repo.Sign = append(a.repo.Sign, a.base(n, h))
 		}
 	}
 	return pending
 }
 
+// base returns what the next version of a targets role follows.
+func (a *Assembly) base(n *node, h custody.Holding) Base {
+	taken := int64(0)
+	if n.find != nil {
+		taken = n.find.taken
+	}
+	return Base{
+		role: n.role, bins: n.bins(), document: n.doc, above: a.above(n.role, n.doc, taken), signers: h.Signers,
+		pin: a.pins(n),
+	}
+}
+
 // isAsked reports whether a role is to be signed.
-func (a *Assembly) isAsked(n *node) bool { return a.asked[n.role.Name] || n.bin && a.asked[n.bins()] }
+func (a *Assembly) isAsked(n *node) bool {
+	return a.asked[n.role.Name] || a.isPrefix(n) && a.asked[n.bins()]
+}
+
+// isPrefix reports whether the prefix of a bin names it: the bins of the declarer nearest to
+// targets have that name, unless a role has it.
+func (a *Assembly) isPrefix(n *node) bool {
+	return n.bin && a.prefixes[n.prefix] == n.by && !a.declares(n.prefix)
+}
 
 // checkAsked returns ErrUnknownRole if a name that was asked for is no role and no prefix of bins.
 func (a *Assembly) checkAsked() error {
 	missing := maps.Clone(a.asked)
 	for _, n := range a.repo.targets {
 		delete(missing, n.role.Name)
-		delete(missing, n.bins())
+		if a.isPrefix(n) {
+			delete(missing, n.bins())
+		}
 	}
 	for _, role := range slices.Sorted(maps.Keys(missing)) {
 		if !missing[role] {
 			continue
 		}
-		if _, listed := a.repo.Snapshot.verified.Listed(role); listed { // below a role that makes no sense, perhaps
+		if a.wasListed(role) { // below a role that cannot be trusted
 			for _, n := range a.repo.targets {
 				if n.err != nil {
 					return n.err
@@ -65,54 +100,47 @@ func (a *Assembly) checkAsked() error {
 	return nil
 }
 
+// wasListed reports whether the snapshot lists a role, or bins of that prefix.
+func (a *Assembly) wasListed(role string) bool {
+	if a.repo.Snapshot == nil {
+		return false
+	}
+	for name := range a.repo.Snapshot.verified.ListedRoles() {
+		if name == role || binPrefix(name) == role {
+			return true
+		}
+	}
+	return false
+}
+
 // choose reports whether a targets role is to be signed. A role that was asked for and cannot be
 // signed is an error. Of other roles that clients cannot use it warns.
 func (a *Assembly) choose(n *node) (bool, error) {
-	asked := a.isAsked(n)
-	if n.doc == nil {
-		if asked {
+	if a.isAsked(n) {
+		if n.doc == nil || n.err != nil && !n.fresh() { // clients could not read its successor either
 			return false, n.err
 		}
+		if n.latest != nil && n.latest.Version() > n.doc.Version() {
+			if h, err := a.signersOf(n); err != nil || h.Err != nil {
+				return false, cmp.Or(err, h.Err)
+			}
+			return false, a.reject(n.role.Name, n.latest.file, errors.New("its holders have uploaded it, and it cannot be "+
+				"accepted yet (see the warnings): complete it, upload the next version, or delete it"))
+		}
+		return true, nil
+	}
+	if n.doc == nil {
 		a.repo.warn("%v", n.err)
 		return false, nil
 	}
-	if asked {
-		return true, a.checkSignable(n)
-	}
-	if !n.doc.replaced {
-		return false, nil
-	}
-	yes, err := a.signable(n)
-	if err == nil && !yes {
-		a.repo.warn("role %s: version %d is signed by replaced keys, and cannot be signed anew", n.role.Name,
-			n.doc.Version())
-	}
-	return yes, err
-}
-
-// checkSignable returns why a role that was asked for cannot be signed.
-func (a *Assembly) checkSignable(n *node) error {
-	if n.err != nil && !n.fresh() { // clients could not read its successor either
-		return n.err
-	}
-	if n.doc.Version() >= tufmeta.MaxVersion {
-		return a.repo.FileError(n.doc, errors.New("no version can follow"))
-	}
-	if err := a.entitled(n); err != nil {
-		return err
-	}
-	h, err := a.holding(n.role, n.bins())
-	if err != nil {
-		return err
-	}
-	return h.Err
+	return n.doc.Believed(), nil
 }
 
 // A Target is one targets role as a survey shows it.
 type Target struct {
 	Role   *tufmeta.Role
 	Bins   string    // the prefix of the delegation's bins if it is one of them, else ""
-	Listed *Document // the listed version; nil if it is not trusted
+	Listed *Document // the listed version; nil if it does not count
 	Err    error     // what is wrong with the listed version
 
 	node *node
@@ -124,20 +152,17 @@ func (r *Repository) Targets() []Target {
 	for i, n := range r.targets {
 		targets[i] = Target{Role: n.role, Bins: n.bins(), Err: n.err, node: n}
 		if n.err == nil {
-			targets[i].Listed = n.listedDocument()
+			targets[i].Listed = n.listed
 		}
 	}
 	return targets
 }
 
-// Entitled returns why a role is not signed although its keys are available, nil if it is. It may
-// need answers of the key provider: then ask it, and call again.
-func (r *Repository) Entitled(t Target, ring Custody) ([]custody.Question, error) {
+// Holding returns who signs for a role. It may need answers of the key provider: then ask it, and
+// call again.
+func (r *Repository) Holding(t Target, ring Custody) (custody.Holding, []custody.Question) {
 	a := *r.judge
 	a.ring, a.need = ring, Need{}
-	err := a.entitled(t.node)
-	if errors.Is(err, errPending) {
-		return a.need.Roles, nil
-	}
-	return nil, err
+	h, _ := a.signersOf(t.node) // an error says that it is pending, or what the holding says
+	return h, a.need.Roles
 }

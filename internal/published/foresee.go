@@ -8,7 +8,7 @@ import (
 // foresee names files that a pending judgement is likely to need next, going by documents that are
 // not verified yet. They are trusted for nothing but that.
 func (a *Assembly) foresee() {
-	if len(a.roots) > 0 {
+	if len(a.roots) > 0 && a.repo.Roots == nil {
 		a.layout.Consistent = a.root().Consistent
 	}
 	timestamp := a.foreseeFile(tufmeta.Timestamp, 0, repofiles.Current)

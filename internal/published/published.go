@@ -6,22 +6,28 @@
 // again when that is there. What it returns in the end is a [Repository], and the only place where
 // documents to be signed come from.
 //
-// A rule is in the file named after what it is about:
+// What may be signed follows from seven rules (docs/trust.md). Each is in one file:
 //
-//   - assemble.go: timestamp and snapshot, which roles a request means, and what is needed;
-//   - roots.go: which roots follow each other;
-//   - targets.go: the versions of one targets role, listed ones and uploads (unlisted versions);
-//   - delegated.go: which delegated roles matter, how deep, and which version of a role counts;
-//   - entitled.go: which role may be signed, and which upload is accepted;
-//   - choose.go: which targets roles a roll signs;
-//   - foresee.go: which files to read ahead.
+//   - pinned.go, rule 0: the pin comes first, and memory after it;
+//   - present.go, rule 1: present keys decide;
+//   - listed.go, rule 2: of an online role only what is listed counts;
+//   - believed.go, rule 3: replaced keys are believed on the operator's word;
+//   - derived.go and made.go, rule 4: timestamp and snapshot are derived;
+//   - online.go, rule 5: an online key signs only where all words are its own;
+//   - trouble.go, rule 6: a role's trouble is its own.
 //
-// The operator's decisions about keys are custody's, the time between rolls is tufupdate's.
+// Beside them are numbers.go (which version comes next) and layouts.go (a change of consistent
+// snapshots). assemble.go says in which order all is judged, walk.go goes down the delegations,
+// files.go finds the files of one targets role, choose.go says what a roll signs, and foresee.go
+// names files to read ahead.
+//
+// The operator's decisions are a [Word]. The time between rolls is tufupdate's.
 package published
 
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/tufonline/tufonline/internal/custody"
 	"github.com/tufonline/tufonline/internal/repofiles"
@@ -56,66 +62,84 @@ func (e *FileError) Error() string {
 
 func (e *FileError) Unwrap() error { return e.Err }
 
-// A Document is a verified file. Only this package makes one.
+// A Document is a file that counts. Only this package makes one.
 type Document struct {
 	verified *tufmeta.Verified
 	file     *repofiles.File
-	replaced bool
 }
 
-// Verified returns the document.
-func (d *Document) Verified() *tufmeta.Verified { return d.verified }
+// Verified returns the document, nil for none.
+func (d *Document) Verified() *tufmeta.Verified {
+	if d == nil {
+		return nil
+	}
+	return d.verified
+}
 
-// File returns the file that the document was read from.
-func (d *Document) File() *repofiles.File { return d.file }
+// File returns the file that the document was read from, nil for none.
+func (d *Document) File() *repofiles.File {
+	if d == nil {
+		return nil
+	}
+	return d.file
+}
 
-// Replaced reports whether the document verifies only by keys that its role no longer has. It is
-// trusted for what it says, but clients reject it.
-func (d *Document) Replaced() bool { return d.replaced }
+// Believed reports whether the document counts on the operator's word (rule 3). Its role's present
+// keys have not signed it, so clients reject it.
+func (d *Document) Believed() bool { return d.verified.Believed() }
 
 // Version returns the document's version.
 func (d *Document) Version() int64 { return d.verified.Version() }
 
-// A Base is a document that may be signed over, and who signs its successor. Only this package
-// makes one.
+// A Base is what a role's next document follows, and who signs it. Only this package makes one.
 type Base struct {
 	role     *tufmeta.Role
 	bins     string
 	document *Document
-	taken    int64
+	above    int64
 	signers  []tufmeta.Signer
+	pin      bool
 }
 
-// Role returns the role whose keys sign the successor.
+// Role returns the role whose keys sign.
 func (b Base) Role() *tufmeta.Role { return b.role }
 
 // Bins returns the prefix of the delegation's bins if the role is one of them, else "".
 func (b Base) Bins() string { return b.bins }
 
-// Document returns the document that the successor follows.
+// Document returns the document that is signed over. It is nil for a timestamp or a snapshot that
+// is made anew.
 func (b Base) Document() *Document { return b.document }
 
-// Taken returns the highest version of which a file was found, whatever it holds. The successor's
-// is higher.
-func (b Base) Taken() int64 { return b.taken }
+// Above returns what the next version is greater than, 0 if nothing is known (see numbers.go).
+func (b Base) Above() int64 { return b.above }
 
 // Signers returns the signers for the role's keys.
 func (b Base) Signers() []tufmeta.Signer { return b.signers }
 
+// Pin reports whether length and SHA-256 of the next document are to be listed.
+func (b Base) Pin() bool { return b.pin }
+
 // A Repository is an app's repository as far as it was judged.
 type Repository struct {
-	Layout repofiles.Layout
-	First  *tufmeta.RootDocument   // the first root seen, if that is the trusted one
+	Layout repofiles.Layout        // by the newest root
+	Both   bool                    // files are written under the names of both layouts
 	Roots  []*tufmeta.RootDocument // from the trusted one to the newest; nil until they were followed
 
-	Timestamp *Document // nil if it was not judged, or is not trusted
-	Snapshot  *Document // likewise
+	First *tufmeta.RootDocument // the first root seen, if that is the trusted one
 
-	Roles    []string                     // to be signed, the defaults in place of none
-	Sign     []Base                       // targets roles that are to be signed, those nearest to targets first
-	Accepted map[string]*tufmeta.Document // unlisted versions that the next snapshot is to list, by role
+	Timestamp *Document // nil if it was not judged, or does not count
+	Snapshot  *Document // likewise
+	Derived   error     // why the timestamp or the snapshot does not count, and another takes its place
+
+	Roles    []string             // to be signed, the defaults in place of none
+	Sign     []Base               // targets roles that are to be signed, those nearest to targets first
+	Accepted map[string]*Document // unlisted versions that the next snapshot is to list, by role
+	Made     map[string]*Document // what a snapshot that is made from targets down lists, by role
+	Copies   []Copy               // files that are to be copied to the names of another layout
 	Warnings []string
 
+	plain    map[string]*repofiles.File // files under names without a version, by role, that are replaced
 	targets  []*node
 	judge    *Assembly
 	holdings map[string]custody.Holding // of top-level roles that are to be signed
@@ -124,14 +148,52 @@ type Repository struct {
 // Root returns the newest root.
 func (r *Repository) Root() *tufmeta.RootDocument { return r.Roots[len(r.Roots)-1] }
 
-// TopLevel returns the timestamp or the snapshot, with who signs its successor.
+// TopLevel returns what the next timestamp or snapshot follows.
 func (r *Repository) TopLevel(role string) Base {
 	d := r.Timestamp
 	if role == tufmeta.Snapshot {
 		d = r.Snapshot
 	}
-	return Base{role: r.Root().Roles[role], document: d, taken: d.Version(), signers: r.holdings[role].Signers}
+	by := r.Root().Roles[role]
+	return Base{
+		role: by, document: d, above: r.judge.above(by, d, 0), signers: r.holdings[role].Signers, pin: true,
+	}
 }
+
+// SignsSnapshot reports whether the next release has a new snapshot.
+func (r *Repository) SignsSnapshot() bool { return r.judge.signsSnapshot() }
+
+// Layouts returns the layouts under whose names the next release is written.
+func (r *Repository) Layouts() []repofiles.Layout {
+	if !r.Both {
+		return []repofiles.Layout{r.Layout}
+	}
+	other := r.Layout
+	other.Consistent = !other.Consistent
+	return []repofiles.Layout{r.Layout, other}
+}
+
+// Pins reports whether the documents of a role are listed with length and SHA-256.
+func (r *Repository) Pins(role string) bool {
+	n := r.judge.nodes[role]
+	return n == nil || r.judge.pins(n)
+}
+
+// Newly returns the documents of others that the next snapshot lists for the first time.
+func (r *Repository) Newly() iter.Seq2[string, *Document] {
+	return func(yield func(string, *Document) bool) {
+		for _, documents := range []map[string]*Document{r.Accepted, r.Made} {
+			for role, d := range documents {
+				if !yield(role, d) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Plain returns the file that a role has under its name without a version. It may not exist.
+func (r *Repository) Plain(role string) *repofiles.File { return r.plain[role] }
 
 // FileError says that a file of the repository cannot be trusted.
 func (r *Repository) FileError(d *Document, err error) *FileError {
@@ -167,24 +229,6 @@ func isTopLevel(role string) bool {
 
 // IsTimestampOnly reports whether the timestamp is the only one of roles.
 func IsTimestampOnly(roles []string) bool { return len(roles) == 1 && roles[0] == tufmeta.Timestamp }
-
-// checkMark returns an error if a document is from before a mark. By current, clients verify now.
-func checkMark(mark repofiles.Mark, v *tufmeta.Verified, current *tufmeta.Role) error {
-	switch {
-	case mark.Version == 0:
-		return nil
-	case mark.Role == v.Role().Fingerprint():
-		if v.Version() < mark.Version {
-			return fmt.Errorf("version %d has been seen before", mark.Version)
-		}
-		if v.Version() == mark.Version && repofiles.MarkOf(v) != mark {
-			return fmt.Errorf("version %d has been seen before with other content", mark.Version)
-		}
-	case mark.Role == current.Fingerprint():
-		return fmt.Errorf("version %d, signed by the role's present keys, has been seen before", mark.Version)
-	}
-	return nil
-}
 
 // errNotFound is why a file that is listed cannot be trusted if there is none.
 var errNotFound = storage.ErrNotFound

@@ -1,21 +1,14 @@
 package published
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/internal/tufmeta"
+	"github.com/tufonline/tufonline/storage"
 )
-
-// PinnedRoot reads a root that the operator has pinned.
-func PinnedRoot(data []byte) (*tufmeta.RootDocument, error) {
-	d, err := tufmeta.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	return tufmeta.ParseRoot(d)
-}
 
 // followRoots follows the roots from the trusted one to the newest (specification 5.3).
 func (a *Assembly) followRoots() error {
@@ -36,7 +29,7 @@ func (a *Assembly) followRoots() error {
 			}
 			return err
 		}
-		if !f.Exists() {
+		if !f.Exists() || errors.Is(f.Err, storage.ErrInvalidKey) { // a folder has that name
 			break
 		}
 		if f.Err != nil {
@@ -48,14 +41,15 @@ func (a *Assembly) followRoots() error {
 		}
 		a.roots = append(a.roots, next)
 	}
-	if err := checkRoots(a.in.Marks[tufmeta.Root], a.roots); err != nil {
+	if err := checkRoots(a.in.Marks.Root, a.roots); err != nil {
 		return a.fileError(tufmeta.Root, a.root().Version(), err)
 	}
 	a.repo.Roots, a.layout.Consistent = a.roots, a.root().Consistent
+	a.repo.Layout, a.repo.Both = a.layout, a.in.Word.BothLayouts
 	return nil
 }
 
-// firstRoot returns the first root that was ever published.
+// firstRoot returns the first root that was ever published, to be trusted where none is pinned.
 func (a *Assembly) firstRoot() (*tufmeta.RootDocument, error) {
 	f, err := a.listed(tufmeta.Root, 1, nil)
 	if err != nil {
@@ -72,20 +66,6 @@ func (a *Assembly) firstRoot() (*tufmeta.RootDocument, error) {
 		return nil, a.reject(tufmeta.Root, f, err)
 	}
 	return root, nil
-}
-
-// checkRoots returns an error if roots that follow each other are not those that the mark is of, or
-// lack it.
-func checkRoots(mark repofiles.Mark, roots []*tufmeta.RootDocument) error {
-	for _, root := range roots {
-		if root.Version() == mark.Version && repofiles.MarkOf(root.Verified) != mark {
-			return fmt.Errorf("version %d has been seen before with other content", mark.Version)
-		}
-	}
-	if roots[len(roots)-1].Version() < mark.Version {
-		return fmt.Errorf("version %d has been seen before, and is not there", mark.Version)
-	}
-	return nil
 }
 
 // checkExpiry returns ErrRootExpired if clients accept nothing below the root any more.

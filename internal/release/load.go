@@ -1,7 +1,10 @@
 package release
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,15 +21,15 @@ type Loader struct {
 	App    string
 	Store  storage.Store
 	Memory *repofiles.Memory
+	Record *repofiles.Record
 	Ring   *custody.Keyring
+	Word   published.Word
+	// Pin returns the pinned root, nil if the first root seen is to be trusted.
+	Pin func(ctx context.Context) ([]byte, error)
+	// First, if not nil, is called when nothing was remembered of the app.
+	First func(repo *published.Repository, pinned bool)
 
-	// Root returns the pinned root, nil if the first root seen is to be trusted.
-	Root func(ctx context.Context) (*tufmeta.RootDocument, error)
-
-	// Trusted, if not nil, is called when the first root seen of an app is trusted.
-	Trusted func(root *tufmeta.RootDocument)
-
-	roots []*tufmeta.RootDocument // the answer of Root, once there is one
+	pin   []byte // the answer of Pin, once there is one
 	asked bool
 }
 
@@ -36,67 +39,59 @@ func (l *Loader) Remembered() *repofiles.Set {
 }
 
 // Load reads files and asks for keys until the repository is judged. It fills in the fields App,
-// Roots, Marks, Now and Ahead of in. After an error the Repository holds what could be judged. It
-// is nil if not even root could be.
+// Pinned, Roots, Marks, Word, Now and Ahead of in. After an error the Repository holds what could
+// be judged. It is nil if not even root could be.
 func (l *Loader) Load(ctx context.Context, set *repofiles.Set, in published.Input) (*published.Repository, error) {
-	in.App, in.Now, in.Ahead = l.App, time.Now(), !set.Trusting()
-	if set.Marks == nil {
-		set.Marks = l.Memory.Marks(l.App)
-	}
-	in.Marks = set.Marks
-	if in.Roots = set.Remembered().Roots; in.Roots == nil {
-		if err := l.ask(ctx); err != nil {
+	in.App, in.Word, in.Now, in.Ahead = l.App, l.Word, time.Now(), !set.Trusting()
+	if set.Marks == nil { // before any file is read
+		marks, err := l.Record.Read(ctx, l.App)
+		if err != nil {
 			return nil, err
 		}
-		in.Roots = l.roots
+		set.Marks = &marks
+	}
+	in.Marks = *set.Marks
+	if err := l.trust(ctx, set, &in); err != nil {
+		return nil, err
 	}
 	judge := published.New(in, set, l.Ring)
 	for {
 		repo, need, err := judge.Judge()
-		if repo.First != nil {
-			if err := l.begin(repo); err != nil {
-				return nil, err
-			}
-		}
 		if err == nil && need.Pending() {
 			if err = l.satisfy(ctx, set, need); err == nil {
 				continue
 			}
 		}
+		err = errors.Join(err, l.see(ctx, repo, in))
 		if repo.Roots == nil {
 			return nil, err
 		}
-		l.see(repo)
 		return repo, err
 	}
 }
 
-// ask asks for the pinned root, once.
-func (l *Loader) ask(ctx context.Context) error {
-	if l.asked {
-		return nil
-	}
-	root, err := l.Root(ctx)
-	if err != nil {
-		return err
-	}
-	if l.asked = true; root != nil {
-		l.roots = []*tufmeta.RootDocument{root}
-	}
-	return nil
-}
-
-// begin notes the first root that was seen.
-func (l *Loader) begin(repo *published.Repository) error {
-	root := repo.First
-	first, err := l.Memory.Begin(l.App, root.Verified)
-	if err != nil {
-		return &published.FileError{
-			Role: tufmeta.Root, Version: root.Version(), File: repo.Layout.Name(tufmeta.Root, root.Version()), Err: err,
+// trust fills in what trust begins with: the pinned root and, if the app's cached roots follow it,
+// those.
+func (l *Loader) trust(ctx context.Context, set *repofiles.Set, in *published.Input) error {
+	if !l.asked {
+		pin, err := l.Pin(ctx)
+		if err != nil {
+			return err
 		}
+		l.pin, l.asked = pin, true
 	}
-	if first && l.Trusted != nil {
-		l.Trusted(root)
+	known := set.Remembered().Roots
+	switch {
+	case l.pin == nil:
+		in.Roots = known
+	case len(known) > 0 && bytes.Equal(known[0].Bytes(), l.pin):
+		in.Pinned, in.Roots = known[0], known
+	default:
+		root, err := published.PinnedRoot(l.pin)
+		if err != nil {
+			return fmt.Errorf("pinned root: %w", err)
+		}
+		in.Pinned, in.Roots = root, []*tufmeta.RootDocument{root}
 	}
 	return nil
 }
@@ -105,6 +100,11 @@ func (l *Loader) begin(repo *published.Repository) error {
 func (l *Loader) satisfy(ctx context.Context, set *repofiles.Set, need published.Need) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if need.Names {
+		if err := set.List(ctx, l.App); err != nil {
+			return err
+		}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return set.Fetch(groupCtx, need.Files, need.Ahead) })
@@ -119,12 +119,25 @@ func (l *Loader) satisfy(ctx context.Context, set *repofiles.Set, need published
 	return group.Wait()
 }
 
-// see notes what was judged, so that nothing earlier is accepted any more.
-func (l *Loader) see(repo *published.Repository) {
-	l.Memory.See(l.App, repo.Root().Verified, false)
+// see notes what was judged, so that nothing earlier is accepted any more while the process lives.
+func (l *Loader) see(ctx context.Context, repo *published.Repository, in published.Input) error {
+	seen := repofiles.Marks{}
+	switch {
+	case repo.Roots != nil:
+		seen.Note(repo.Root().Verified)
+	case repo.First != nil: // though what follows it cannot be used
+		seen.Note(repo.First.Verified)
+	default:
+		return nil
+	}
 	for _, d := range []*published.Document{repo.Timestamp, repo.Snapshot} {
 		if d != nil {
-			l.Memory.See(l.App, d.Verified(), d.Replaced())
+			seen.Note(d.Verified())
 		}
 	}
+	first, err := l.Record.See(ctx, l.App, in.Marks, seen)
+	if first && repo.Roots != nil && l.First != nil {
+		l.First(repo, in.Pinned != nil)
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package release
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -19,7 +18,8 @@ type plan struct {
 	snapshot  *step  // nil if only the timestamp is signed
 	timestamp step
 
-	accepted map[string]*tufmeta.Document // unlisted versions that the snapshot is to list, by role
+	listed map[string]*tufmeta.Document // what the snapshot is to list anew besides, by role
+	pin    map[string]bool              // what is to be listed with length and SHA-256
 }
 
 // A step is the signing of one document's successor.
@@ -31,100 +31,119 @@ type step struct {
 
 // plan plans the release that follows what is published.
 func (r *Roll) plan(ctx context.Context, repo *published.Repository) (*plan, error) {
-	p := &plan{accepted: repo.Accepted}
-	if !published.IsTimestampOnly(repo.Roles) || repo.Snapshot.Replaced() {
+	p := &plan{listed: map[string]*tufmeta.Document{}, pin: map[string]bool{tufmeta.Snapshot: true}}
+	for role, d := range repo.Newly() {
+		p.listed[role] = d.Verified().Document
+	}
+	for role := range repo.Made {
+		p.pin[role] = repo.Pins(role)
+	}
+	if repo.SignsSnapshot() {
 		for _, base := range repo.Sign {
-			s, err := r.step(ctx, repo, base)
+			s, err := r.step(ctx, base)
 			if err != nil {
 				return nil, err
 			}
 			p.targets = append(p.targets, s)
+			p.pin[base.Role().Name] = base.Pin()
 		}
-		snapshot, err := r.step(ctx, repo, repo.TopLevel(tufmeta.Snapshot))
+		snapshot, err := r.step(ctx, repo.TopLevel(tufmeta.Snapshot))
 		if err != nil {
 			return nil, err
 		}
 		p.snapshot = &snapshot
 	}
 	var err error
-	p.timestamp, err = r.step(ctx, repo, repo.TopLevel(tufmeta.Timestamp))
+	p.timestamp, err = r.step(ctx, repo.TopLevel(tufmeta.Timestamp))
 	return p, err
 }
 
-// step plans one successor.
-func (r *Roll) step(ctx context.Context, repo *published.Repository, base published.Base) (step, error) {
-	d, role := base.Document(), base.Role()
-	version := max(d.Version(), base.Taken(), r.numbers.after(role.Name)) + 1
-	if version > tufmeta.MaxVersion {
-		return step{}, repo.FileError(d, errors.New("no version can follow"))
+// step plans one document.
+func (r *Roll) step(ctx context.Context, base published.Base) (step, error) {
+	role, d := base.Role(), base.Document()
+	version := max(base.Above(), r.numbers.after(role.Name))
+	if version == 0 {
+		version = time.Now().Unix()
+	}
+	if version++; version > tufmeta.MaxVersion {
+		return step{}, fmt.Errorf("role %s: %w", role.Name, base.Exhausted())
 	}
 	validity, err := r.Validity(ctx, role, base.Bins(), d.Verified())
 	return step{base, version, validity}, err
 }
 
-// sign carries a plan out, as far as signing goes.
+// sign carries a plan out, as far as signing goes. The result's warnings are about keys that were
+// not needed.
 func (p *plan) sign(ctx context.Context, repo *published.Repository) (*release, error) {
 	rel := &release{}
-	list := map[string]*tufmeta.Document{tufmeta.Snapshot: repo.Snapshot.Verified().Document}
+	list := map[string]*tufmeta.Document{}
+	if d := repo.Snapshot; d != nil {
+		list[tufmeta.Snapshot] = d.Verified().Document
+	}
+	spec := repo.Root().SpecVersion()
 	if p.snapshot != nil {
-		rel.listed = maps.Clone(p.accepted)
-		var err error
-		if rel.targets, err = signAll(ctx, p.targets); err != nil {
+		rel.listed = maps.Clone(p.listed)
+		if err := rel.signTargets(ctx, p.targets); err != nil {
 			return nil, err
 		}
-		// Replaced keys may have signed what comes before these. Their hashes are listed, or an
-		// attacker who holds such a key could exchange them, and have the exchange believed again.
-		pinned := map[string]bool{}
 		for _, c := range rel.targets {
-			role := c.new.Role().Name
-			rel.listed[role], pinned[role] = c.new.Document, c.old.Replaced()
+			rel.listed[c.new.Role().Name] = c.new.Document
 		}
-		snapshot, err := p.snapshot.sign(ctx, rel.listed, pinned)
+		snapshot, err := rel.sign(ctx, *p.snapshot, spec, rel.listed, p.pin)
 		if err != nil {
 			return nil, err
 		}
-		rel.snapshot = &change{p.snapshot.Document(), snapshot}
-		list[tufmeta.Snapshot] = snapshot.Document
+		rel.snapshot = &snapshot
+		list[tufmeta.Snapshot] = snapshot.new.Document
 	}
-	pinned := map[string]bool{tufmeta.Snapshot: repo.Snapshot.Replaced()}
-	timestamp, err := p.timestamp.sign(ctx, list, pinned)
-	if err != nil {
-		return nil, err
-	}
-	rel.timestamp = change{p.timestamp.Document(), timestamp}
-	return rel, nil
+	var err error
+	rel.timestamp, err = rel.sign(ctx, p.timestamp, spec, list, p.pin)
+	return rel, err
 }
 
-// signAll signs documents that do not depend on each other.
-func signAll(ctx context.Context, steps []step) ([]change, error) {
-	changes := make([]change, len(steps))
+// signTargets signs documents that do not depend on each other.
+func (rel *release) signTargets(ctx context.Context, steps []step) error {
+	rel.targets = make([]change, len(steps))
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i, s := range steps {
-		group.Go(func() error {
-			signed, err := s.sign(groupCtx, nil, nil)
-			changes[i] = change{s.Document(), signed}
+		group.Go(func() (err error) {
+			rel.targets[i], err = rel.sign(groupCtx, s, "", nil, nil)
 			return err
 		})
 	}
-	return changes, group.Wait()
+	return group.Wait()
 }
 
-// sign signs the successor.
-func (s step) sign(ctx context.Context, list map[string]*tufmeta.Document, pin map[string]bool) (*tufmeta.Verified,
-	error,
-) {
-	draft, err := s.Document().Verified().Next(tufmeta.Change{
-		Version: s.version,
-		Expires: time.Now().Add(s.validity),
-		List:    list,
-		Pin:     pin,
-	})
+// sign signs one document. One that follows nothing is made for the version spec of the
+// specification.
+func (rel *release) sign(ctx context.Context, s step, spec string, list map[string]*tufmeta.Document,
+	pin map[string]bool,
+) (change, error) {
+	role := s.Role()
+	what := tufmeta.Change{Version: s.version, Expires: time.Now().Add(s.validity), List: list, Pin: pin}
+	var draft *tufmeta.Draft
+	var err error
+	if d := s.Document(); d != nil {
+		draft, err = d.Verified().Next(what)
+	} else {
+		draft, err = tufmeta.New(role.Name, spec, what)
+	}
 	if err == nil {
-		var signed *tufmeta.Verified
-		if signed, err = draft.Sign(ctx, s.Role(), s.Signers()); err == nil {
-			return signed, nil
+		signed, unused, signErr := draft.Sign(ctx, role, s.Signers())
+		if err = signErr; err == nil {
+			rel.warn(role.Name, unused)
+			return change{s.Document(), signed}, nil
 		}
 	}
-	return nil, fmt.Errorf("signing role %s version %d: %w", s.Role().Name, s.version, err)
+	return change{}, fmt.Errorf("signing role %s version %d: %w", role.Name, s.version, err)
+}
+
+// warn notes keys that did not sign, though enough others did.
+func (rel *release) warn(role string, unused []error) {
+	rel.mu.Lock()
+	defer rel.mu.Unlock()
+	for _, err := range unused {
+		rel.warnings = append(rel.warnings, fmt.Sprintf("role %s: a key was not needed, and did not sign: %v", role, err))
+	}
 }

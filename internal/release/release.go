@@ -116,6 +116,9 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 	if err != nil {
 		return Outcome{}, err
 	}
+	if repo.Derived != nil && set.Trusting() { // what takes its place must not come from what was cached
+		return Outcome{}, repo.Derived
+	}
 	plan, err := r.plan(ctx, repo)
 	if err != nil {
 		return Outcome{}, err
@@ -132,11 +135,38 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 		return Outcome{}, err
 	}
 	r.Memory.Commit(r.App, stateAfter(set, repo, rel, written))
-	outcome := Outcome{Warnings: repo.Warnings}
+	outcome := Outcome{Warnings: append(repo.Warnings, rel.warnings...)}
+	if err := r.remember(ctx, repo, rel); err != nil {
+		outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("what was published is not remembered: %v", err))
+	}
 	for _, c := range rel.changes() {
 		outcome.Published = append(outcome.Published, c.new)
 	}
 	return outcome, nil
+}
+
+// rememberTimeout bounds the writing of memory. The release is out by then.
+const rememberTimeout = 10 * time.Second
+
+// remember writes down what a release has published, so that nothing older is signed again.
+func (r *Roll) remember(ctx context.Context, repo *published.Repository, rel *release) error {
+	var marks repofiles.Marks
+	marks.Note(repo.Root().Verified)
+	documents := []*tufmeta.Verified{repo.Snapshot.Verified()} // which a timestamp by itself leads to
+	for _, c := range rel.changes() {
+		documents = append(documents, c.new)
+	}
+	for _, d := range repo.Newly() {
+		documents = append(documents, d.Verified())
+	}
+	for _, v := range documents {
+		if v != nil && !v.Believed() && repo.Pins(v.Role().Name) {
+			marks.Note(v)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
+	defer cancel()
+	return r.Record.Write(ctx, r.App, marks)
 }
 
 // numbers are versions that are in use, although nothing published leads there: another writer has

@@ -2,6 +2,7 @@ package repofiles
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,11 +24,16 @@ type File struct {
 
 	settled     atomic.Bool // it was verified and is what a document lists: under its name it stays
 	delegations func() (*tufmeta.Delegations, error)
+	readable    func() error
+	sum         func() [sha256.Size]byte
+	signedSum   func() [sha256.Size]byte
 
 	mu       sync.Mutex
 	verdicts []verdict
 	root     func() (*tufmeta.RootDocument, error) // nil until Follow was called
 	after    *tufmeta.RootDocument                 // that root follows
+	within   *tufmeta.Delegations                  // held is the answer of
+	held     error
 }
 
 // A verdict is what verifying by one role has said.
@@ -35,6 +41,7 @@ type verdict struct {
 	by       *tufmeta.Role
 	verified *tufmeta.Verified
 	err      error
+	signedBy []string // what SignedBy has returned; nil: it was not asked
 }
 
 // large is the size in bytes from which on it pays to parse a file with two processors, and from
@@ -46,17 +53,33 @@ func newFile(name string, stored storage.Version, d *tufmeta.Document, err error
 	f.delegations = sync.OnceValues(func() (*tufmeta.Delegations, error) {
 		return tufmeta.ParseDelegations(f.Document)
 	})
+	f.readable = sync.OnceValue(func() error { return d.CheckReadable() })
+	f.sum = sync.OnceValue(func() [sha256.Size]byte { return sha256.Sum256(f.Bytes()) })
+	f.signedSum = sync.OnceValue(func() [sha256.Size]byte { return d.SignedSum() })
 	return f
 }
 
-// Written returns the file that a signed document has become. Its delegations are those of before,
-// since signing does not change them.
-func Written(name string, stored storage.Version, v *tufmeta.Verified, before *File) *File {
-	f := newFile(name, stored, v.Document, nil)
-	f.delegations = before.delegations
+// Signed returns the file that a signed document becomes. If it follows another, its delegations
+// and paths are those of before, since signing does not change them.
+func Signed(v *tufmeta.Verified, before *File) *File {
+	f := newFile("", storage.Absent, v.Document, nil)
+	if before != nil {
+		f.delegations, f.within, f.held = before.delegations, before.within, before.held
+	}
 	f.verdicts = []verdict{{by: v.Role(), verified: v}}
 	f.settled.Store(true)
 	return f
+}
+
+// At returns the file as it was written under a name.
+func (f *File) At(name string, stored storage.Version) *File {
+	at := newFile(name, stored, f.Document, nil)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at.delegations, at.readable, at.sum, at.signedSum = f.delegations, f.readable, f.sum, f.signedSum
+	at.within, at.held, at.verdicts = f.within, f.held, slices.Clone(f.verdicts)
+	at.settled.Store(f.settled.Load())
+	return at
 }
 
 // Exists reports whether there is such a file, whatever it holds.
@@ -70,8 +93,20 @@ func (f *File) Verify(by *tufmeta.Role) (*tufmeta.Verified, error) {
 		return v.verified, v.err
 	}
 	verified, err := by.Verify(f.Document)
-	f.verdicts = append(f.verdicts, verdict{by, verified, err})
+	f.verdicts = append(f.verdicts, verdict{by: by, verified: verified, err: err})
 	return verified, err
+}
+
+// SignedBy is [tufmeta.Role.SignedBy].
+func (f *File) SignedBy(role *tufmeta.Role) []string {
+	_, _ = f.Verify(role) // so that there is a verdict
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := f.verdict(role)
+	if v.signedBy == nil && f.Document != nil {
+		v.signedBy = append([]string{}, role.SignedBy(f.Document)...)
+	}
+	return v.signedBy
 }
 
 func (f *File) verdict(by *tufmeta.Role) *verdict {
@@ -102,6 +137,31 @@ func (f *File) Follow(before *tufmeta.RootDocument) (*tufmeta.RootDocument, erro
 
 // Delegations is [tufmeta.ParseDelegations].
 func (f *File) Delegations() (*tufmeta.Delegations, error) { return f.delegations() }
+
+// Believe is [tufmeta.Role.Believe].
+func (f *File) Believe(by *tufmeta.Role) (*tufmeta.Verified, error) { return by.Believe(f.Document) }
+
+// Readable is [tufmeta.Document.CheckReadable].
+func (f *File) Readable() error { return f.readable() }
+
+// Sum returns the SHA-256 of the file.
+func (f *File) Sum() [sha256.Size]byte { return f.sum() }
+
+// SignedSum is [tufmeta.Document.SignedSum].
+func (f *File) SignedSum() [sha256.Size]byte { return f.signedSum() }
+
+// HasTargets is [tufmeta.Document.HasTargets].
+func (f *File) HasTargets() bool { return f.Document.HasTargets() }
+
+// Holds is [tufmeta.Delegations.Holds] for the file of a bin.
+func (f *File) Holds(within *tufmeta.Delegations, bin string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.within != within {
+		f.within, f.held = within, within.Holds(bin, f.Document)
+	}
+	return f.held
+}
 
 // Settle notes that the file is verified and is what a document lists.
 func (f *File) Settle() { f.settled.Store(true) }

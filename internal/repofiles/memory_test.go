@@ -45,7 +45,7 @@ func TestAStateThatDoesNotFitIsNotRemembered(t *testing.T) {
 func TestLookingForAnAppLeavesNothingBehind(t *testing.T) {
 	m := NewMemory(1 << 20)
 	m.State("a")
-	m.Marks("a")
+
 	m.Forget("a")
 	assert.Empty(t, m.apps)
 }

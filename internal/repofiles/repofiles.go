@@ -3,8 +3,9 @@
 //
 // It decides nothing. A [File] parses and verifies what package published asks it for, and keeps
 // the result, so that the same question costs nothing the next time. A [Set] is the files as one
-// attempt sees them. A [Memory] is what outlives the attempt: marks, and cached files, which were
-// verified by this process. [Retry] is the store that is read through.
+// attempt sees them. A [Memory] is the files that outlive the attempt, verified by this process. A
+// [Record] is what outlives the process: [Marks] of the documents that were published. [Retry] is
+// the store that is read through.
 package repofiles
 
 import (

@@ -25,9 +25,9 @@ var ErrStale = errors.New("it has changed")
 //
 // Its methods are for one goroutine.
 type Set struct {
-	// Marks are what was seen of the app before the first file was read. If nil, no file was.
+	// Marks are what was remembered of the app before the first file was read. If nil, no file was.
 	// Another goroutine may see newer documents than those in the Set.
-	Marks Marks
+	Marks *Marks
 
 	store    storage.Store
 	known    State // remembered
@@ -35,6 +35,7 @@ type Set struct {
 
 	read    map[string]*File
 	assumed map[string]storage.Version // taken for granted, by name; Absent: there is no such file
+	names   *Names                     // nil: not listed yet
 }
 
 // NewSet returns a Set of files in a store, of which some are remembered. It is trusting if asked
@@ -130,6 +131,35 @@ func (s *Set) Fetch(ctx context.Context, needed, ahead []Request) error {
 	case <-all:
 	case <-patience.C:
 	}
+	return nil
+}
+
+// Names are the names of an app's files.
+type Names struct {
+	All []string
+	Err error // why they are not known
+}
+
+// Names returns the names of an app's files, and reports false if they have to be listed.
+func (s *Set) Names() (Names, bool) {
+	if s.names == nil {
+		return Names{}, false
+	}
+	return *s.names, true
+}
+
+// List lists the names of an app's files. That the store cannot be listed is an answer.
+func (s *Set) List(ctx context.Context, app string) error {
+	lister, ok := storage.As[storage.Lister](s.store)
+	if !ok {
+		s.names = &Names{Err: errors.New("the store cannot be listed")}
+		return nil
+	}
+	all, err := retry(ctx, func() ([]string, error) { return lister.List(ctx, app+"/") })
+	if err != nil {
+		return fmt.Errorf("listing %s/: %w", app, err)
+	}
+	s.names = &Names{All: all}
 	return nil
 }
 

@@ -62,7 +62,16 @@ func (w *World) keep(name string) error {
 
 // keepClient is the verb client.
 func (w *World) keepClient(words *words) string {
-	if err := w.keep(words.first()); err != nil {
+	name := words.first()
+	if w.swift {
+		f := w.judge.newFollower(name)
+		if s := w.judge.refresh(f); s.err != nil {
+			return "rejected"
+		}
+		w.judge.followers = append(w.judge.followers, f)
+		return ""
+	}
+	if err := w.keep(name); err != nil {
 		return "rejected"
 	}
 	return ""
@@ -97,6 +106,9 @@ func (w *World) judgeVersions(c *client, seen map[string]int64) {
 
 // refreshClients is the verb clients.
 func (w *World) refreshClients(*words) string {
+	if w.swift {
+		return ""
+	}
 	outcome, _ := w.Clients()
 	return outcome
 }

@@ -171,6 +171,9 @@ func (d *draft) delegation(name string) object {
 			return o
 		}
 	}
+	if o, ok := d.delegations()["succinct_roles"].(object); ok && o["name_prefix"] == name {
+		return o
+	}
 	panic(mistake("no delegation to " + name))
 }
 
@@ -205,6 +208,11 @@ func (d *draft) declare(role object, name, named string, isNamed bool) {
 			all = append(all, w.newKey(name))
 		}
 		w.repo.Keys[name] = all
+		for bin := range w.repo.Keys {
+			if role["name_prefix"] == name && strings.HasPrefix(bin, name+"-") {
+				w.repo.Keys[bin] = all
+			}
+		}
 	}
 	declared, _ := d.delegations()["keys"].(object)
 	ids := []any{}
@@ -325,6 +333,12 @@ func spoil(data []byte, how string) []byte {
 		return bytes.Replace(data, []byte(`"signed"`), []byte("\"\xe9\":1,\"signed\""), 1)
 	case "duplicate":
 		return bytes.Replace(data, []byte(`"signed":{`), []byte(`"signed":{"version":9,`), 1)
+	case "member":
+		return bytes.Replace(data, []byte(`{"signatures"`), []byte(`{"x":"x","signatures"`), 1)
+	case "case":
+		return slices.Concat(data[:len(data)-1], []byte(`,"Signatures":[]}`))
+	case "blanks":
+		return bytes.Replace(data, []byte(`"signed":{`), append([]byte(`"signed":{`), bytes.Repeat([]byte(" "), 99)...), 1)
 	case "gzip":
 		return gzipped(data)
 	case "utf16":

@@ -17,8 +17,7 @@ import (
 // rotate is the verb rotate: root's holders sign the root that follows the newest one that they
 // have signed. The keys of the last and of this root sign.
 func (w *World) rotate(words *words) string {
-	name := fmt.Sprintf("%d.root.json", w.root)
-	d := w.draftOf(metadata.ROOT, w.read(name))
+	d := w.draftOf(metadata.ROOT, w.signedRoots[w.root-1])
 	signers := slices.Clone(w.repo.Keys[metadata.ROOT])
 	w.root++
 	d.signed["version"] = toNumber(w.root)
@@ -31,8 +30,11 @@ func (w *World) rotate(words *words) string {
 	}
 	d.change(words)
 	data := d.sign(words, signers)
-	if _, err := w.store.Memory.Create(w.t.Context(), w.file(fmt.Sprintf("%d.root.json", w.root)), data); err != nil {
-		panic(err)
+	w.signedRoots = append(w.signedRoots, data)
+	name := fmt.Sprintf("%d.root.json", w.root)
+	w.repo.Overwrite(w.t, w.file(name), data) // whatever an attacker has put there
+	if w.judge != nil {
+		w.judge.rootSigned(name, data)
 	}
 	return ""
 }
@@ -118,7 +120,8 @@ func (d *draft) give(role string, keys []*testrepo.Key) {
 
 // upload is the verb upload.
 func (w *World) upload(words *words) string {
-	role, version := words.first(), int64(number(words.first()))
+	role := words.first()
+	version := w.versionFor(role, words.first())
 	d := w.lastOf(role, version)
 	d.signed["version"] = toNumber(version)
 	d.change(words)
@@ -133,12 +136,41 @@ func (w *World) upload(words *words) string {
 	floor := w.floor
 	w.overwrite(name, data)
 	w.floor = floor
+	if w.judge != nil {
+		w.judge.says(role, name, data)
+	}
 	return ""
+}
+
+// versionFor returns a version that is given, or with next the first that is free.
+func (w *World) versionFor(role, text string) int64 {
+	if text != "next" {
+		return int64(number(text))
+	}
+	version := w.versions()[role] + 1
+	if w.judge != nil {
+		for _, p := range w.judge.said[role] {
+			version = max(version, p.version+1)
+		}
+		if p := w.judge.last.papers[role]; p != nil {
+			version = max(version, p.version+1)
+		}
+	}
+	for w.repo.Consistent() && w.read(fmt.Sprintf("%d.%s.json", version, role)) != nil {
+		version++
+	}
+	return version
 }
 
 // lastOf returns a draft of the last version of a targets role below one that can be read, or of
 // one that says nothing.
 func (w *World) lastOf(role string, version int64) *draft {
+	if w.judge != nil {
+		if said := w.judge.said[role]; len(said) > 0 { // holders know what they have said
+			return w.draftOf(role, said[len(said)-1].data)
+		}
+		return w.emptyTargets(role)
+	}
 	for last := version - 1; last > 0; last-- {
 		data := w.read(strings.TrimPrefix(w.repo.File(role, last), w.repo.App+"/"))
 		if _, err := metadata.Targets().FromBytes(data); data != nil && err == nil {
@@ -166,6 +198,9 @@ func (w *World) thief(words *words) string {
 		changed := d.change(words)
 		by, signs := words.option("by")
 		if signs {
+			if w.judge != nil && by != "none" {
+				w.judge.used(w.keysNamed(strings.Split(by, ",")))
+			}
 			words.left = append(words.left, "by="+by)
 			data = d.sign(words, nil)
 		} else if changed {

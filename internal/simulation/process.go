@@ -3,6 +3,8 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
+	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -25,8 +28,12 @@ type process struct {
 	world    *World
 	updater  *tufupdate.Updater
 	provider *testrepo.Provider
-	fresh    bool // it remembers nothing of the repository
-	forgets  bool // it reads everything anew
+	fresh    bool   // it remembers nothing of the repository
+	forgets  bool   // it reads everything anew
+	memory   string // the name of its durable memory, if it has one
+	without  map[string]bool
+	settings tufupdate.Settings
+	known    *knowledge // what the judge knows that it knows
 	stop     func()
 
 	mu     sync.Mutex
@@ -40,6 +47,9 @@ type signing struct {
 	keyID   string
 	kind    string // _type
 	version int64
+	public  string // the key's public half
+	message []byte
+	paper   *paper // the judge's
 }
 
 // process returns a process by its name. If it has not been started, it starts with the keys that
@@ -61,23 +71,30 @@ func (w *World) start(name string, words *words) {
 	if old := w.processes[name]; old != nil {
 		old.end()
 	}
-	p := &process{world: w, fresh: true, asked: map[string]int{}}
+	p := &process{world: w, fresh: true, asked: map[string]int{}, known: newKnowledge()}
 	offline := w.offline
 	if roles, ok := words.option("offline"); ok {
 		offline = strings.Split(roles, ",")
 	}
 	p.provider = w.repo.Provider(w.t, offline...)
-	p.provider.Kept = w.keysNamed(words.list("with"))
-	without := map[string]bool{}
+	p.provider.Kept = append(w.keysNamed(words.list("with")), w.laid...)
+	p.without = maps.Clone(w.absent)
 	for _, k := range w.keysNamed(words.list("without")) {
-		without[k.ID] = true
+		p.without[k.ID] = true
 	}
-	p.provider.Asked = func(req keys.Request) error { return p.ask(req, without) }
+	p.provider.Asked = p.ask
 	p.provider.Signed = p.note
 	c := tufupdate.Config{
 		Store: w.store, Keys: p.provider, Logger: slog.New(slog.DiscardHandler),
 		Roots:    func(context.Context, string) ([]byte, error) { return w.pinned, nil },
-		Settings: w.settings(words),
+		Settings: p.currentSettings,
+	}
+	p.settings = w.settings(words)
+	if name, ok := words.option("memory"); ok {
+		if w.memories[name] == nil {
+			w.memories[name] = storage.NewMemory(storage.MemoryOptions{})
+		}
+		p.memory, c.Memory = name, w.memories[name]
 	}
 	if p.forgets = words.flag("forgetful"); p.forgets {
 		c.CacheSize = -1
@@ -118,7 +135,7 @@ func share(words *words, name string) float64 {
 }
 
 // settings returns what the operator has decided, by the options of restart.
-func (w *World) settings(words *words) func(context.Context, string) (tufupdate.Settings, error) {
+func (w *World) settings(words *words) tufupdate.Settings {
 	s := tufupdate.Settings{Validity: map[string]time.Duration{}}
 	for role, d := range words.pairs("validity") {
 		s.Validity[role] = duration(d)
@@ -138,12 +155,84 @@ func (w *World) settings(words *words) func(context.Context, string) (tufupdate.
 		}
 		return 0, nil
 	}
-	return func(context.Context, string) (tufupdate.Settings, error) {
-		if w.failing().settings {
-			return tufupdate.Settings{}, errFault
-		}
-		return s, nil
+	for _, text := range words.all("believe") {
+		s.Believe = append(s.Believe, w.belief(text))
 	}
+	for _, text := range words.list("online") {
+		declarer, role, _ := strings.Cut(text, ">")
+		s.Online = append(s.Online, tufupdate.Delegation{Declarer: declarer, Role: role})
+	}
+	s.Uploads = words.list("uploads")
+	s.HashBins, s.BothLayouts = words.flag("hashbins"), words.flag("bothlayouts")
+	for role, version := range words.pairs("version") {
+		if s.Versions == nil {
+			s.Versions = map[string]int64{}
+		}
+		s.Versions[role] = int64(number(version))
+	}
+	return s
+}
+
+// belief returns what ROLE:FILE, ROLE:SHA256 or PREFIX:until=DURATION names. Of a file that is the
+// SHA-256 that it has now.
+func (w *World) belief(text string) tufupdate.Belief {
+	role, which, _ := strings.Cut(text, ":")
+	if d, ok := strings.CutPrefix(which, "until="); ok {
+		return tufupdate.Belief{Role: role, Until: time.Now().Add(duration(d))}
+	}
+	if _, err := hex.DecodeString(which); err == nil && len(which) == 2*sha256.Size {
+		return tufupdate.Belief{Role: role, SHA256: which}
+	}
+	data := w.read(w.named(which))
+	if data == nil {
+		panic(mistake("no file " + which))
+	}
+	return tufupdate.Belief{Role: role, SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}
+}
+
+// currentSettings returns what the operator has decided now.
+func (p *process) currentSettings(context.Context, string) (tufupdate.Settings, error) {
+	if p.world.failing().settings {
+		return tufupdate.Settings{}, errFault
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.settings, nil
+}
+
+// changeSettings is the verb settings.
+func (w *World) changeSettings(words *words) string {
+	p := w.process(words.process())
+	s := w.settings(words)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settings = s
+	return ""
+}
+
+// holds reports whether the process's provider has the key of an ID.
+func (p *process) holds(id string) bool { return !p.without[id] && p.provider.Holds(id) }
+
+// A forgetter is an Updater whose operator may have it forget an app.
+type forgetter interface {
+	Forget(ctx context.Context, app string) (map[string]int64, error)
+}
+
+// forget is the verb forget.
+func (w *World) forget(words *words) string {
+	p := w.process(words.process())
+	f, ok := any(p.updater).(forgetter)
+	if !ok {
+		panic(mistake("no Updater can forget yet"))
+	}
+	if _, err := f.Forget(w.t.Context(), w.repo.App); err != nil {
+		return w.symbol(err)
+	}
+	p.known = newKnowledge()
+	if w.judge != nil {
+		delete(w.judge.memories, p.memory)
+	}
+	return ""
 }
 
 // run has the process renew, until it ends.
@@ -168,7 +257,7 @@ func (p *process) end() {
 }
 
 // ask answers the provider's requests that a history wants to fail.
-func (p *process) ask(req keys.Request, without map[string]bool) error {
+func (p *process) ask(req keys.Request) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked[req.Role]++
@@ -176,7 +265,7 @@ func (p *process) ask(req keys.Request, without map[string]bool) error {
 	switch {
 	case fails.keys != "" && strings.HasPrefix(req.Role, fails.keys):
 		return errFault
-	case without[req.KeyID], fails.noKeys != "" && strings.HasPrefix(req.Role, fails.noKeys):
+	case p.without[req.KeyID], fails.noKeys != "" && strings.HasPrefix(req.Role, fails.noKeys):
 		return keys.ErrNoKey
 	}
 	return nil
@@ -193,7 +282,10 @@ func (p *process) note(req keys.Request, message []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil || !strings.Contains(string(message), `"_type"`) { // or else it is a trial of the key
-		p.signed = append(p.signed, signing{req.Role, req.KeyID, document.Type, document.Version})
+		p.signed = append(p.signed, signing{
+			role: req.Role, keyID: req.KeyID, kind: document.Type, version: document.Version,
+			public: declaredKey(req.Declared), message: bytes.Clone(message),
+		})
 	}
 }
 
@@ -228,6 +320,11 @@ func (w *World) pin(words *words) string {
 		w.pinned = []byte("{}")
 	default:
 		w.pinned = w.read(which + ".root.json")
+		if n := number(which); n <= len(w.signedRoots) {
+			w.pinned = w.signedRoots[n-1] // which is theirs, whatever the store holds
+		} else if w.judge != nil {
+			panic(mistake("no such root"))
+		}
 	}
 	return ""
 }

@@ -27,7 +27,7 @@ func (w *World) build(words *words) string {
 		Pretty: words.flag("pretty"), Unknown: words.flag("unknown"),
 		HashBins: words.number("hashbins"), Succinct: words.number("succinct"), ExpiryPeriod: words.number("period"),
 		Keys: words.pairs("keys"), Listed: words.list("listed"),
-		Threshold: map[string]int{}, Expires: map[string]time.Time{},
+		Threshold: map[string]int{}, Expires: map[string]time.Time{}, Share: words.pairs("share"),
 	}
 	words.flag("plain")
 	if words.flag("nested") {
@@ -43,14 +43,30 @@ func (w *World) build(words *words) string {
 	for _, d := range words.all("delegate") {
 		o.Delegation = delegated(o.Delegation, d)
 	}
+	custody := words.pairs("custody")
+	for role, text := range custody {
+		_, all, _ := strings.Cut(text, "/")
+		o.Threshold[role] = number(all)
+	}
 	w.offline = words.list("offline")
 	w.options = o
 	w.repo = testrepo.New(w.t, w.store.Memory, o)
-	w.pinned, w.root = w.repo.Root, 1
+	w.pinned, w.root, w.signedRoots = w.repo.Root, 1, [][]byte{w.repo.Root}
+	for role, text := range custody {
+		held, _, _ := strings.Cut(text, "/")
+		for _, k := range w.repo.Keys[role][number(held):] {
+			w.absent[k.ID] = true
+		}
+	}
 	w.store.judge()
 	w.nameKeys()
-	setup, _ := w.newClient("setup") // which may begin with what has expired
-	w.clients = []*client{setup}
+	if w.judge != nil {
+		w.judge.begin()
+	}
+	if !w.swift {
+		setup, _ := w.newClient("setup") // which may begin with what has expired
+		w.clients = []*client{setup}
+	}
 	return ""
 }
 

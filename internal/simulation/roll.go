@@ -20,14 +20,23 @@ func (w *World) roll(words *words) string {
 		app = w.repo.App
 	}
 	p := w.process(name)
-	_ = w.keep("last") // if it cannot follow now, the one from before stays
+	if !w.swift {
+		_ = w.keep("last") // if it cannot follow now, the one from before stays
+	}
 	before, versions := w.files(), w.versions()
 	p.take()
 	w.store.judge()
+	var judging *rolling
+	if w.judge != nil {
+		judging = w.judge.before(p)
+	}
 	result, err := p.updater.Roll(w.t.Context(), app, words.plain())
 	signed, writes := p.take(), w.store.judge()
 	w.judgeFiles(before)
 	w.judgeSignatures(signed)
+	if judging != nil {
+		judging.judgeAll(signed, err)
+	}
 	if err != nil {
 		w.judgeRefusal(p, err, before, len(signed)+writes)
 		p.fresh = p.fresh && w.fails.none()
@@ -37,7 +46,9 @@ func (w *World) roll(words *words) string {
 	outcome := w.published(versions, signed)
 	w.judgeResult(result, signed)
 	outcome = append(outcome, w.warnings(result.Warnings)...)
-	outcome = append(outcome, w.judgeClients(result)...)
+	if !w.swift {
+		outcome = append(outcome, w.judgeClients(result)...)
+	}
 	return strings.Join(outcome, "; ")
 }
 

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -64,10 +65,21 @@ func (w *World) advance(words *words) string {
 	}
 	before := w.versions()
 	w.store.judge()
+	var judgings []*rolling
+	if w.judge != nil {
+		for _, name := range slices.Sorted(maps.Keys(w.processes)) {
+			if p := w.processes[name]; p.stop != nil {
+				judgings = append(judgings, w.judge.before(p))
+			}
+		}
+	}
 	rejected := ""
 	for passed := time.Duration(0); passed < total; passed += step {
 		time.Sleep(min(step, total-passed))
 		synctest.Wait()
+		if w.swift {
+			continue
+		}
 		c := w.new()
 		seen, err := c.look()
 		if err != nil && rejected == "" {
@@ -90,6 +102,12 @@ func (w *World) advance(words *words) string {
 	}
 	if rejected != "" {
 		outcome = append(outcome, rejected)
+	}
+	for _, r := range judgings {
+		r.advanced = true
+		signed := r.p.take()
+		w.judgeSignatures(signed)
+		r.judgeAll(signed, nil)
 	}
 	for _, p := range w.processes {
 		w.judgeSignatures(p.take())

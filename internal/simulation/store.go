@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,13 @@ type watched struct {
 	written    map[string]string // what processes have written under versioned names, by key
 	fromHere   int               // writes since the last judge
 	complaints []string
+	writes     []written // by processes, since the judge last took them
+}
+
+// A written is a file that a process wrote.
+type written struct {
+	name string
+	data []byte
 }
 
 func newWatched(w *World) *watched {
@@ -101,6 +109,9 @@ func (s *watched) wrote(key string, data []byte, err error, create bool) {
 		return
 	}
 	s.fromHere++
+	if s.world.judge != nil {
+		s.writes = append(s.writes, written{strings.TrimPrefix(key, s.world.repo.App+"/"), bytes.Clone(data)})
+	}
 	if !create {
 		return
 	}
@@ -110,12 +121,23 @@ func (s *watched) wrote(key string, data []byte, err error, create bool) {
 	s.written[key] = string(data)
 }
 
+// takeWrites returns what processes wrote since it was last asked.
+func (s *watched) takeWrites() []written {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	writes := s.writes
+	s.writes = nil
+	return writes
+}
+
 // judge passes complaints on, and returns how many writes processes have made since it was last
 // asked.
 func (s *watched) judge() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.world.complaints = append(s.world.complaints, s.complaints...)
+	for _, c := range s.complaints {
+		s.world.complain("%s", c)
+	}
 	n := s.fromHere
 	s.complaints, s.fromHere = nil, 0
 	return n

@@ -40,6 +40,14 @@ type World struct {
 	floor     map[string]int64 // versions that clients have seen, by role
 
 	complaints []string
+	judge      *judge // nil: only the rules of all histories are judged
+	swift      bool   // clients are the judge's
+
+	signedRoots [][]byte                   // by root's holders, in order
+	memories    map[string]*storage.Memory // durable memories of processes, by name
+	laid        []*testrepo.Key            // ready in the key provider, for the next root
+	absent      map[string]bool            // IDs of keys that the operator does not hold
+	withheld    map[string][]byte          // files that an attacker withholds, by name
 }
 
 // New returns a world in which nothing is yet. Its first step is repo.
@@ -48,19 +56,49 @@ func New(t testing.TB) *World {
 		t: t, others: map[string]*testrepo.Repo{}, names: map[string]string{}, keys: map[string]*testrepo.Key{},
 		made: map[string]int{}, processes: map[string]*process{}, tasks: map[string]*tasks.Memory{},
 		saved: map[string]map[string][]byte{},
-		floor: map[string]int64{},
+		floor: map[string]int64{}, memories: map[string]*storage.Memory{}, absent: map[string]bool{},
+		withheld: map[string][]byte{},
 	}
 	w.store = newWatched(w)
 	return w
 }
 
+// NewJudged returns a world in which the judge holds the rules of trust. Its clients are the
+// judge's, which work in memory. Complaints of the kinds ignored are not made.
+func NewJudged(t testing.TB, ignored ...string) *World {
+	w := New(t)
+	w.judge, w.swift = newJudge(w), true
+	w.judge.ignored = ignored
+	return w
+}
+
+// Judge has the judge hold the rules of trust from the next step on, which has to be repo.
+func (w *World) Judge() { w.judge = newJudge(w) }
+
 // complain notes that a rule of all histories does not hold.
 func (w *World) complain(format string, args ...any) {
 	w.complaints = append(w.complaints, fmt.Sprintf(format, args...))
+	if w.judge != nil {
+		w.judge.complain(KindOther, format, args...)
+	}
 }
 
-// Complaints returns what the judge has found so far.
+// Complaints returns which rules of all histories did not hold so far.
 func (w *World) Complaints() []string { return w.complaints }
+
+// Found returns what the judge has found so far.
+func (w *World) Found() []Complaint {
+	if w.judge == nil {
+		return nil
+	}
+	return w.judge.found
+}
+
+// Signatures returns how many signatures the judge has seen.
+func (w *World) Signatures() int { return w.judge.signatures }
+
+// Excuses returns how often the judge has excused something, by the reason.
+func (w *World) Excuses() map[string]int { return w.judge.excuses }
 
 // Run carries out a step and returns its outcome, "" if it has none. The error says that the step
 // is not written as it should.
@@ -79,13 +117,19 @@ func (w *World) Run(s Step) (outcome string, err error) {
 		"ask": (*World).ask, "status": (*World).status, "rotate": (*World).rotate, "upload": (*World).upload,
 		"thief": (*World).thief, "write": (*World).write, "delete": (*World).remove, "save": (*World).save,
 		"putback": (*World).putBack, "fail": (*World).fail, "advance": (*World).advance, "client": (*World).keepClient,
-		"clients": (*World).refreshClients, "expect": (*World).expect,
+		"clients": (*World).refreshClients, "expect": (*World).expect, "switch": (*World).switchLayout,
+		"withhold": (*World).withhold, "return": (*World).giveBack, "forget": (*World).forget,
+		"settings": (*World).changeSettings, "lay": (*World).lay, "publish": (*World).publish,
+		"recover": (*World).recover,
 	}[s.Verb]
 	if !ok {
 		return "", fmt.Errorf("%s: no such verb", s.Verb)
 	}
 	if w.repo == nil && s.Verb != "repo" {
 		return "", fmt.Errorf("%s: before repo", s.Verb)
+	}
+	if w.judge != nil {
+		w.judge.step = s.String()
 	}
 	left := &words{left: slices.Clone(s.Words)}
 	outcome = verb(w, left)
@@ -96,6 +140,9 @@ func (w *World) Run(s Step) (outcome string, err error) {
 		w.store.judge()
 	}
 	w.nameKeys()
+	if w.judge != nil && s.Verb != "roll" && s.Verb != "repo" && s.Verb != "recover" {
+		w.judge.afterStep()
+	}
 	return outcome, nil
 }
 
@@ -193,6 +240,14 @@ func (w *World) rewind() {
 	}
 }
 
+// otherName returns the name of a role's file in the layout that the repository does not have.
+func (w *World) otherName(role string, version int64) string {
+	if w.repo.Consistent() {
+		return role + ".json"
+	}
+	return fmt.Sprintf("%d.%s.json", version, role)
+}
+
 // files returns all that the store holds.
 func (w *World) files() map[string][]byte {
 	names, err := w.store.List(w.t.Context(), "")
@@ -222,6 +277,9 @@ func (w *World) versions() map[string]int64 {
 	versions[metadata.SNAPSHOT] = listed
 	name := strings.TrimPrefix(w.repo.File(metadata.SNAPSHOT, listed), w.repo.App+"/")
 	snapshot, err := metadata.Snapshot().FromBytes(w.read(name))
+	if err != nil || snapshot.Signed.Version != listed { // in the layout before
+		snapshot, err = metadata.Snapshot().FromBytes(w.read(w.otherName(metadata.SNAPSHOT, listed)))
+	}
 	if err != nil {
 		return versions
 	}

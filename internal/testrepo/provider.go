@@ -50,6 +50,11 @@ func (p *Provider) Signer(_ context.Context, req keys.Request) (keys.Signer, err
 	return nil, fmt.Errorf("app %s: key %s: %w", req.App, req.KeyID, keys.ErrNoKey)
 }
 
+// Holds reports whether the provider holds the key of an ID.
+func (p *Provider) Holds(id string) bool {
+	return p.find(keys.Request{App: p.repo.App, KeyID: id}) != nil
+}
+
 // find returns the key that a request names, nil if the provider does not hold it.
 func (p *Provider) find(req keys.Request) *Key {
 	if req.App != p.repo.App {

@@ -30,6 +30,7 @@ type Options struct {
 	Key        string               // the kind of key of the roles that Keys does not name
 	Keys       map[string]string    // the kind of key by role
 	Threshold  map[string]int       // by role
+	Share      map[string]string    // roles that have the keys of another role, by role
 	Expires    map[string]time.Time // by role; default in ten days
 	Delegation []Delegation         // from targets
 	HashBins   int                  // bins-0 to bins-f delegated by hash prefixes, if not 0
@@ -51,9 +52,11 @@ type Repo struct {
 	App     string
 	Store   storage.Store
 	Root    []byte            // the first root
+	Pin     []byte            // the root that the operator has pinned since; nil: the first
 	Keys    map[string][]*Key // by role; bins by their prefix
 	options Options
 	root    *metadata.Metadata[metadata.RootType] // the newest
+	shared  map[string]bool                       // roles whose keys were made for another role
 }
 
 // TopTarget is the target file that targets has in every repository.
@@ -65,7 +68,7 @@ func New(t testing.TB, store storage.Store, o Options) *Repo {
 	if o.App == "" {
 		o.App = "acme/app"
 	}
-	r := &Repo{App: o.App, Store: store, Keys: map[string][]*Key{}, options: o}
+	r := &Repo{App: o.App, Store: store, Keys: map[string][]*Key{}, options: o, shared: map[string]bool{}}
 	r.buildRoot(t)
 	snapshot := metadata.Snapshot(r.expires(metadata.SNAPSHOT))
 	r.buildTargets(t, snapshot)
@@ -93,6 +96,18 @@ func unknown(where string) map[string]any {
 // newKeys makes keys for a role, as many as its threshold.
 func (r *Repo) newKeys(t testing.TB, role string) []*Key {
 	t.Helper()
+	if other := r.options.Share[role]; other != "" && r.Keys[role] == nil {
+		if r.Keys[other] == nil {
+			r.newKeys(t, other)
+			r.shared[other] = true
+		}
+		r.Keys[role] = r.Keys[other]
+		return r.Keys[role]
+	}
+	if r.shared[role] { // made before it was its turn
+		delete(r.shared, role)
+		return r.Keys[role]
+	}
 	kind := r.options.Keys[role]
 	if kind == "" {
 		kind = cmp.Or(r.options.Key, Ed25519)
@@ -327,3 +342,6 @@ func (r *Repo) replace(t testing.TB, name string, data []byte) {
 
 // Consistent reports whether the repository has consistent snapshots.
 func (r *Repo) Consistent() bool { return !r.options.Inconsistent }
+
+// Switch has the repository change its layout. Its files stay as they are.
+func (r *Repo) Switch(consistent bool) { r.options.Inconsistent = !consistent }

@@ -16,16 +16,12 @@ const maxDepth = 128
 type span struct{ start, end int }
 
 func (s span) of(b []byte) []byte { return b[s.start:s.end] }
-func (s span) length() int        { return s.end - s.start }
 
-// A member is one name and value of a JSON object, as places in two texts: the source, and its
-// canonical form. Offsets are relative to the object's opening brace in either text, so they hold
-// wherever the object moves.
+// A member is where one name and value of a JSON object lie in its canonical form. Offsets are
+// relative to the object's opening brace, so they hold wherever the object moves.
 type member struct {
-	srcName   span // with its quotes
-	srcValue  span
-	name      span // with its quotes
-	canonical span // of the value
+	name  span // with its quotes
+	value span
 }
 
 // Canonicalization in one pass. As long as a text is canonical already, nothing is written: many
@@ -37,7 +33,9 @@ type canonicalizer struct {
 	pos  int
 	out  []byte // the canonical form, once it differs from what was read
 	same bool   // it does not yet: it is src[:pos]
-	top  int    // where the text's object begins in src
+
+	controls bool // a string holds a control character, so that the canonical form is not JSON
+	spelled  bool // a character of dates or hex digits is written as an escape
 
 	spare []byte // for rearranging
 
@@ -79,7 +77,6 @@ func canonicalize(src []byte, l level) (*canonicalizer, error) {
 	}
 	c := &canonicalizer{src: src, same: true}
 	c.space()
-	c.top = c.pos
 	if c.peek() != '{' {
 		return nil, c.errorf("not a JSON object")
 	}
@@ -190,7 +187,7 @@ func (c *canonicalizer) object(l level, depth int) error {
 	if depth == 0 {
 		return c.errorf("nested more than %d deep", maxDepth)
 	}
-	srcStart, outStart := c.pos, c.size()
+	start := c.size()
 	var (
 		members   []member // if they are kept
 		last      span     // name
@@ -212,11 +209,11 @@ func (c *canonicalizer) object(l level, depth int) error {
 			return c.errorf("no member name")
 		}
 		var m member
-		m.srcName.start, m.name.start = c.pos, c.size()
+		m.name.start = c.size()
 		if err := c.string(); err != nil {
 			return err
 		}
-		m.srcName.end, m.name.end = c.pos, c.size()
+		m.name.end = c.size()
 		if last.end > 0 {
 			switch compareNames(last.of(c.text()), m.name.of(c.text())) {
 			case 0:
@@ -232,32 +229,32 @@ func (c *canonicalizer) object(l level, depth int) error {
 		}
 		c.take(1)
 		c.space()
-		m.srcValue.start, m.canonical.start = c.pos, c.size()
+		m.value.start = c.size()
 		if err := c.value(l.child(m.name.of(c.text())), depth-1); err != nil {
 			return err
 		}
-		m.srcValue.end, m.canonical.end = c.pos, c.size()
+		m.value.end = c.size()
 		if l < levelOther {
 			members = append(members, m)
 		}
 	}
 	if !ascending {
 		if l == levelOther { // which may have very many, so they are looked for only where this is needed
-			members = split(c.text()[:c.size()], outStart+1)
+			members = split(c.text()[:c.size()], start+1)
 		}
-		if err := c.rearrange(members, outStart+1, l); err != nil {
+		if err := c.rearrange(members, start+1, l); err != nil {
 			return err
 		}
 	}
 	c.take(1)
 	if l < levelOther {
-		c.kept[l] = relative(members, srcStart, outStart)
+		c.kept[l] = relative(members, start)
 	}
 	return nil
 }
 
 // split returns the members of an object whose canonical text goes from start to the end of text,
-// without the braces. They have no places in the source.
+// without the braces.
 func split(text []byte, start int) (members []member) {
 	for pos := start; pos < len(text); {
 		if text[pos] == ',' {
@@ -265,10 +262,10 @@ func split(text []byte, start int) (members []member) {
 		}
 		var m member
 		m.name = span{pos, pos + value(text[pos:]).length()}
-		m.canonical.start = m.name.end + 1
-		m.canonical.end = m.canonical.start + value(text[m.canonical.start:]).length()
+		m.value.start = m.name.end + 1
+		m.value.end = m.value.start + value(text[m.value.start:]).length()
 		members = append(members, m)
-		pos = m.canonical.end
+		pos = m.value.end
 	}
 	return members
 }
@@ -294,22 +291,17 @@ func (c *canonicalizer) rearrange(members []member, start int, l level) error {
 			c.spare = append(c.spare, ',')
 		}
 		shift := start + len(c.spare) - m.name.start
-		c.spare = append(c.spare, c.out[m.name.start:m.canonical.end]...)
+		c.spare = append(c.spare, c.out[m.name.start:m.value.end]...)
 		m.name = span{m.name.start + shift, m.name.end + shift}
-		m.canonical = span{m.canonical.start + shift, m.canonical.end + shift}
+		m.value = span{m.value.start + shift, m.value.end + shift}
 	}
 	c.out = append(c.out[:start], c.spare...)
 	return nil
 }
 
-func relative(members []member, src, out int) []member {
+func relative(members []member, start int) []member {
 	for i, m := range members {
-		members[i] = member{
-			srcName:   span{m.srcName.start - src, m.srcName.end - src},
-			srcValue:  span{m.srcValue.start - src, m.srcValue.end - src},
-			name:      span{m.name.start - out, m.name.end - out},
-			canonical: span{m.canonical.start - out, m.canonical.end - out},
-		}
+		members[i] = member{span{m.name.start - start, m.name.end - start}, span{m.value.start - start, m.value.end - start}}
 	}
 	return members
 }

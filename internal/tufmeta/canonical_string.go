@@ -42,21 +42,27 @@ func (c *canonicalizer) escape() error {
 	case '/':
 		c.put(2, '/')
 	case 'b':
-		c.put(2, '\b')
+		c.control('\b')
 	case 'f':
-		c.put(2, '\f')
+		c.control('\f')
 	case 'n':
-		c.put(2, '\n')
+		c.control('\n')
 	case 'r':
-		c.put(2, '\r')
+		c.control('\r')
 	case 't':
-		c.put(2, '\t')
+		c.control('\t')
 	case 'u':
 		return c.unicodeEscape()
 	default:
 		return c.errorf("unknown escape in a string")
 	}
 	return nil
+}
+
+// control writes a control character in the place of its escape of two characters.
+func (c *canonicalizer) control(b byte) {
+	c.controls = true
+	c.put(2, b)
 }
 
 func (c *canonicalizer) unicodeEscape() error {
@@ -75,6 +81,8 @@ func (c *canonicalizer) unicodeEscape() error {
 	if r == '"' || r == '\\' {
 		c.put(0, '\\')
 	}
+	c.controls = c.controls || r < 0x20
+	c.spelled = c.spelled || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z' || r == '-' || r == ':'
 	c.put(size, utf8.AppendRune(nil, r)...)
 	return nil
 }

@@ -143,25 +143,37 @@ func TestLayoutAndOrderDoNotMatter(t *testing.T) {
 		c, err := canonicalize([]byte(source), levelObject)
 		require.NoError(t, err, source)
 		require.Equal(t, want, string(c.out), source)
-		again, err := canonicalize(escapeControls(c.out), levelObject) // control characters stand as themselves
+		again, err := canonicalize(escapeControls(nil, c.out), levelObject) // control characters stand as themselves
 		require.NoError(t, err)
 		require.Equal(t, want, string(again.out))
-		checkSpans(t, c, c.kept[levelTop], span{c.top, len(source)}.of([]byte(source)), c.out, levelTop)
+		checkSpans(t, c, c.kept[levelObject], c.out)
 	}
 }
 
-// checkSpans requires that kept members lie where they say, in both texts.
-func checkSpans(t *testing.T, c *canonicalizer, members []member, source, canonical []byte, l level) {
+// checkSpans requires that kept members are those of the canonical text of an object.
+func checkSpans(t *testing.T, c *canonicalizer, members []member, text []byte) {
 	t.Helper()
+	var all map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(escapeControls(nil, text), &all))
+	require.Len(t, members, len(all))
 	for _, m := range members {
-		for _, pair := range [][2]span{{m.srcName, m.name}, {m.srcValue, m.canonical}} {
-			var a, b any
-			require.NoError(t, json.Unmarshal(pair[0].of(source), &a))
-			require.NoError(t, json.Unmarshal(escapeControls(pair[1].of(canonical)), &b))
-			require.Equal(t, a, b)
-		}
-		if below := l.child(m.name.of(canonical)); below < levelOther && m.canonical.of(canonical)[0] == '{' {
-			checkSpans(t, c, c.kept[below], m.srcValue.of(source), m.canonical.of(canonical), below)
+		require.Equal(t, string(all[string(unquote(m.name.of(text)))]), string(escapeControls(nil, m.value.of(text))))
+	}
+}
+
+func TestMembersOfThePartsThatAreEditedAreKept(t *testing.T) {
+	for seed := range uint64(500) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		signed := map[string]any{"meta": map[string]any{"x": tree(r, 2), "a": 1}, "b": tree(r, 2)}
+		source := "\n" + text(r, map[string]any{"signed": signed, "x": tree(r, 3)})
+		c, err := canonicalize([]byte(source), levelTop)
+		require.NoError(t, err, source)
+		for _, m := range c.kept[levelTop] {
+			if string(m.name.of(c.out)) == `"signed"` {
+				part := m.value.of(c.out)
+				checkSpans(t, c, c.kept[levelSigned], part)
+				checkSpans(t, c, c.kept[levelMeta], c.kept[levelSigned][1].value.of(part))
+			}
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Delegations is what a targets document says of the roles it delegates to (specification 4.5, TAP
@@ -16,8 +14,10 @@ import (
 type Delegations struct {
 	roles    []*Role // in order of priority
 	byName   map[string]*Role
-	bins     map[string]bool // those of roles that are delegated to by hash prefixes
+	prefixes map[string][]string // of those of roles that are delegated to by hash prefixes
 	succinct *succinct
+	keys     map[string]*Key
+	problems []error
 }
 
 // succinct are 2^bitLength bins that share keys and threshold.
@@ -27,12 +27,13 @@ type succinct struct {
 }
 
 // ParseDelegations reads the delegations of a targets document, whose target files have to be
-// well-formed too. One without delegations has empty ones.
+// well-formed too. A document without delegations has empty ones. A delegated role that makes no
+// sense disables no other: it has a Problem.
 func ParseDelegations(d *Document) (*Delegations, error) {
 	if err := checkTargets(d.field("targets")); err != nil {
 		return nil, fmt.Errorf("signed.targets%w", err)
 	}
-	ds := &Delegations{byName: map[string]*Role{}, bins: map[string]bool{}}
+	ds := &Delegations{byName: map[string]*Role{}, prefixes: map[string][]string{}}
 	object := d.field("delegations")
 	if object == nil {
 		return ds, nil
@@ -48,15 +49,14 @@ func (ds *Delegations) parse(object value) error {
 	if err != nil {
 		return fmt.Errorf(": %w", err)
 	}
-	keys, err := parseKeys(fields[0])
-	if err != nil {
+	if ds.keys, err = parseKeys(fields[0]); err != nil {
 		return fmt.Errorf(".keys: %w", err)
 	}
 	if fields[1] != nil && fields[2] != nil {
 		return errors.New(": both roles and succinct_roles")
 	}
 	if fields[2] != nil {
-		if ds.succinct, err = parseSuccinct(fields[2], keys); err != nil {
+		if err := ds.parseSuccinct(fields[2]); err != nil {
 			return fmt.Errorf(".succinct_roles: %w", err)
 		}
 		return nil
@@ -65,15 +65,18 @@ func (ds *Delegations) parse(object value) error {
 	if err != nil {
 		return fmt.Errorf(".roles: %w", err)
 	}
+	n := 0
 	for object := range list {
-		if err := ds.add(object, keys); err != nil {
-			return fmt.Errorf(".roles[%d]: %w", len(ds.roles), err)
+		if err := ds.add(object); err != nil {
+			ds.problems = append(ds.problems, fmt.Errorf("roles[%d]: %w", n, err))
 		}
+		n++
 	}
 	return nil
 }
 
-func (ds *Delegations) add(object value, keys map[string]*Key) error {
+// add adds a delegated role, and returns why it, or a part of it, makes no sense.
+func (ds *Delegations) add(object value) error {
 	fields, err := object.fields("name", "path_hash_prefixes", "paths", "terminating")
 	if err != nil {
 		return err
@@ -82,78 +85,70 @@ func (ds *Delegations) add(object value, keys map[string]*Key) error {
 	if err != nil {
 		return fmt.Errorf("name: %w", err)
 	}
-	if err := checkDelegatedName(name); err != nil {
-		return fmt.Errorf("name: %w", err)
-	}
 	if ds.byName[name] != nil {
 		return fmt.Errorf("name: %q is there twice", name)
 	}
-	role, err := parseRole(name, Targets, object, keys)
-	if err != nil {
-		return fmt.Errorf("%q: %w", name, err)
-	}
-	for i, field := range []string{1: "path_hash_prefixes", 2: "paths"} {
-		if field == "" || fields[i] == nil {
-			continue
-		}
-		if _, err := fields[i].texts(); err != nil {
-			return fmt.Errorf("%q: %s: %w", name, field, err)
-		}
-	}
-	if _, err := fields[3].boolean(); err != nil {
-		return fmt.Errorf("%q: terminating: %w", name, err)
-	}
+	role := parseRole(name, Targets, object, ds.keys)
 	ds.roles = append(ds.roles, role)
 	ds.byName[name] = role
-	ds.bins[name] = fields[1] != nil
+	prefixes, paths, terminating := fields[1], fields[2], fields[3]
+	if prefixes != nil {
+		texts, err := prefixes.texts()
+		role.disable("path_hash_prefixes", err)
+		ds.prefixes[name] = texts
+	}
+	if paths != nil {
+		_, err := paths.texts()
+		role.disable("paths", err)
+	}
+	if prefixes != nil && paths != nil {
+		role.disable("paths", errors.New("beside path_hash_prefixes"))
+	}
+	_, err = terminating.boolean()
+	role.disable("terminating", err)
+	role.disable("name", checkDelegatedName(name))
+	if role.err != nil {
+		return fmt.Errorf("%q: %w", name, role.err)
+	}
 	return nil
 }
 
-func parseSuccinct(object value, keys map[string]*Key) (*succinct, error) {
+// disable gives the role a Problem with one of its fields, unless err is nil or it has one already.
+func (r *Role) disable(field string, err error) {
+	if r.err == nil && err != nil {
+		r.err = fmt.Errorf("%s: %w", field, err)
+	}
+}
+
+func (ds *Delegations) parseSuccinct(object value) error {
 	fields, err := object.fields("name_prefix", "bit_length")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	prefix, err := fields[0].text()
 	if err != nil {
-		return nil, fmt.Errorf("name_prefix: %w", err)
-	}
-	if err := checkDelegatedName(prefix + "-0"); err != nil {
-		return nil, fmt.Errorf("name_prefix: %w", err)
+		return fmt.Errorf("name_prefix: %w", err)
 	}
 	bits, err := fields[1].integer()
 	if err != nil {
-		return nil, fmt.Errorf("bit_length: %w", err)
+		return fmt.Errorf("bit_length: %w", err)
 	}
 	if bits < 1 || bits > 32 {
-		return nil, fmt.Errorf("bit_length: %d is not between 1 and 32", bits)
+		return fmt.Errorf("bit_length: %d is not between 1 and 32", bits)
 	}
-	role, err := parseRole(prefix, Targets, object, keys)
-	if err != nil {
-		return nil, err
+	role := parseRole(prefix, Targets, object, ds.keys)
+	role.disable("name_prefix", checkDelegatedName(prefix))
+	role.disable("name_prefix", checkDelegatedName(prefix+"-0"))
+	if role.err != nil {
+		ds.problems = append(ds.problems, fmt.Errorf("succinct_roles: %w", role.err))
 	}
-	return &succinct{role, int(bits)}, nil
-}
-
-// checkDelegatedName returns an error unless name can be a delegated role's: it becomes part of
-// file names and URLs, so it has to be a path of plain segments without control characters, and it
-// must not be taken for a top-level role.
-func checkDelegatedName(name string) error {
-	switch name {
-	case Root, Targets, Snapshot, Timestamp:
-		return fmt.Errorf("%q is a top-level role", name)
-	}
-	if !utf8.ValidString(name) || strings.ContainsFunc(name,
-		func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
-		return fmt.Errorf("%q holds a control character or a backslash", name)
-	}
-	for segment := range strings.SplitSeq(name, "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return fmt.Errorf("%q has the segment %q", name, segment)
-		}
-	}
+	ds.succinct = &succinct{role, int(bits)}
 	return nil
 }
+
+// Problems returns what of the delegations makes no sense: the roles with a Problem, and those that
+// are left out since they have no name or one that is there twice.
+func (ds *Delegations) Problems() []error { return ds.problems }
 
 // Role returns the delegated role of that name, or nil.
 func (ds *Delegations) Role(name string) *Role {
@@ -186,7 +181,8 @@ func (s *succinct) digits() int { return (s.bitLength + 3) / 4 }
 // IsBin reports whether the delegated role of that name is a bin: one of those that target files
 // are spread over by their hashes, by hash prefixes or as succinct roles.
 func (ds *Delegations) IsBin(name string) bool {
-	return ds.bins[name] || ds.succinct != nil && ds.succinct.has(name)
+	_, isBin := ds.prefixes[name]
+	return isBin || ds.succinct != nil && ds.succinct.has(name)
 }
 
 // Succinct returns the role that succinct bins have in common, whose name is their prefix; nil if

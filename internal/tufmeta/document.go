@@ -2,6 +2,7 @@ package tufmeta
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -19,10 +20,11 @@ type Document struct {
 	canonical []byte // of the member "signed"; part of raw if that is canonical
 	same      bool   // it is
 
-	signed     span     // where the values of the two members lie in raw
-	signatures span     //
+	signatures value    // in canonical form
 	fields     []member // of "signed", ascending
 	meta       []member // of its "meta", ascending; nil if it has none
+	controls   bool     // canonical holds a control character, so it is not JSON
+	misread    error    // what clients read otherwise, although nothing is wrong with it
 
 	kind    string
 	version int64
@@ -39,18 +41,23 @@ func Parse(raw []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{raw: raw, same: c.same, fields: c.kept[levelSigned], meta: c.kept[levelMeta]}
-	var sigs value
+	d := &Document{raw: raw, same: c.same, fields: c.kept[levelSigned], meta: c.kept[levelMeta], controls: c.controls}
+	if c.spelled {
+		d.misread = errors.New("a letter or digit is written as an escape, which go-tuf does not resolve in dates and hex")
+	}
 	for _, m := range c.kept[levelTop] {
-		src := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
-		switch string(m.name.of(c.out)) {
+		switch name := m.name.of(c.out); string(name) {
 		case `"signed"`:
-			d.signed, d.canonical = src, m.canonical.of(c.out)
+			d.canonical = m.value.of(c.out)
 		case `"signatures"`:
-			d.signatures, sigs = src, m.canonical.of(c.out)
+			d.signatures = m.value.of(c.out)
+		default:
+			if known := likeOne(name, "signed", "signatures"); known != "" {
+				d.misread = fmt.Errorf("%s: go-tuf takes it for %q", name, known)
+			}
 		}
 	}
-	if d.sigs, err = parseSignatures(sigs); err != nil {
+	if d.sigs, err = parseSignatures(d.signatures); err != nil {
 		return nil, fmt.Errorf("signatures%w", err)
 	}
 	if err := d.parseSigned(); err != nil {
@@ -144,17 +151,21 @@ func (d *Document) checkMeta() error {
 			return fmt.Errorf(".meta.%s: %w", d.metaName(i), err)
 		}
 	}
-	required := Targets
-	if d.kind == Timestamp {
-		required = Snapshot
-		if len(d.meta) != 1 {
-			return fmt.Errorf(".meta: lists %d files, not just snapshot.json", len(d.meta))
-		}
+	if d.kind == Timestamp && len(d.meta) != 1 {
+		return fmt.Errorf(".meta: lists %d files, not just snapshot.json", len(d.meta))
 	}
-	if _, ok := d.Listed(required); !ok {
-		return fmt.Errorf(".meta: does not list %s", required+Suffix)
+	if _, ok := d.find(mustList(d.kind)); !ok {
+		return fmt.Errorf(".meta: does not list %s", mustList(d.kind)+Suffix)
 	}
 	return nil
+}
+
+// mustList returns the role whose file each timestamp or snapshot lists.
+func mustList(kind string) string {
+	if kind == Timestamp {
+		return Snapshot
+	}
+	return Targets
 }
 
 // member returns where the named member of the signed object lies.
@@ -173,11 +184,17 @@ func (d *Document) field(name string) value {
 	if !ok {
 		return nil
 	}
-	return m.canonical.of(d.canonical)
+	return m.value.of(d.canonical)
 }
 
 // Bytes returns the document as it was read, or is to be written. Do not change it.
 func (d *Document) Bytes() []byte { return d.raw }
+
+// HasTargets reports whether a targets document lists a target file.
+func (d *Document) HasTargets() bool { return string(d.field("targets")) != "{}" }
+
+// SignedSum returns the SHA-256 of what is signed, in canonical form.
+func (d *Document) SignedSum() [sha256.Size]byte { return sha256.Sum256(d.canonical) }
 
 // Size estimates how many bytes of memory the document takes.
 func (d *Document) Size() int64 {
@@ -192,6 +209,12 @@ func (d *Document) Size() int64 {
 // targets.
 func (d *Document) Type() string { return d.kind }
 
+// SpecVersion returns the version of the specification that the document says it follows.
+func (d *Document) SpecVersion() string {
+	text, _ := d.field("spec_version").text() // Parse has seen it
+	return text
+}
+
 // Version returns the document's version, from 1 to MaxVersion.
 func (d *Document) Version() int64 { return d.version }
 
@@ -204,7 +227,7 @@ func (d *Document) Repeats(other *Document) bool {
 		name := string(a.name.of(d.canonical))
 		return name == string(b.name.of(other.canonical)) &&
 			(name == `"version"` || name == `"expires"` ||
-				bytes.Equal(a.canonical.of(d.canonical), b.canonical.of(other.canonical)))
+				bytes.Equal(a.value.of(d.canonical), b.value.of(other.canonical)))
 	})
 }
 
@@ -231,7 +254,7 @@ func expiryPeriod(v value) time.Duration {
 type FileInfo struct {
 	Version int64
 	Length  int64             // 0 if not listed
-	Hashes  map[string]string // lower-case hex by algorithm; nil if not listed
+	Hashes  map[string]string // lower-case hex by algorithm; nil if none is listed
 }
 
 func (d *Document) metaValue() value { return d.field("meta") }
@@ -247,7 +270,7 @@ type entry struct {
 }
 
 func (d *Document) entry(i int) (entry, error) {
-	return parseEntry(d.meta[i].canonical.of(d.metaValue()))
+	return parseEntry(d.meta[i].value.of(d.metaValue()))
 }
 
 // parseEntry checks an entry of meta. There may be very many, so it allocates nothing.
@@ -299,9 +322,11 @@ func (e entry) info() FileInfo {
 	if e.hashes == nil {
 		return info
 	}
-	info.Hashes = map[string]string{}
 	hashes, _ := e.hashes.members() // parseEntry has seen them
 	for algorithm, digest := range hashes {
+		if info.Hashes == nil {
+			info.Hashes = map[string]string{}
+		}
 		info.Hashes[algorithm] = strings.ToLower(string(unquote(digest)))
 	}
 	return info

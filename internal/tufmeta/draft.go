@@ -1,147 +1,224 @@
 package tufmeta
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// A Draft is the successor of a verified document, not signed yet.
+// A Draft is a document that has not been signed yet.
 type Draft struct {
-	base      *Verified
-	raw       []edit // of the file's signed object
-	canonical []edit // of its canonical form
-	same      bool   // they are the same, and so are the two texts
+	base     *Document // the document that it follows, or an empty one
+	version  []byte    // these are values in canonical form
+	expires  []byte
+	listings []listing // ascending
 }
 
-// A Change is what a document's successor differs in.
+// A Change says how a document differs from the one that it follows.
 type Change struct {
-	Version int64                // more than the document's own
-	Expires time.Time            // cut to whole seconds
-	List    map[string]*Document // the files that a timestamp or snapshot is to list anew, by role
-	Pin     map[string]bool      // those of them of which length and hash are to be listed even if they were not before
+	Version int64     // more than the document's own
+	Expires time.Time // cut to whole seconds
+
+	// The entries of a timestamp or snapshot that change, by role. A role is in one of these.
+	List    map[string]*Document // files that are listed anew
+	Entries map[string]FileInfo  // entries that are written as given
+	Drop    map[string]bool      // entries that leave
+
+	Pin map[string]bool // roles of List of which length and SHA-256 are listed even if they were not before
 }
 
-// Next drafts the document that follows v. A file that v lists already keeps the form of its entry:
+// Next drafts the document that follows v. An entry of a file that v lists already keeps its form:
 // length and hashes are given where they were, and unknown fields stay. A new file is listed in the
-// way that targets.json is. What is listed never leaves.
+// way that targets.json is. All other values stay as they are, byte for byte.
 func (v *Verified) Next(c Change) (*Draft, error) {
 	if c.Version <= v.version || c.Version > MaxVersion {
 		return nil, fmt.Errorf("version %d cannot follow %d", c.Version, v.version)
 	}
-	e := editor{doc: v.Document}
-	e.set("version", strconv.AppendInt(nil, c.Version, 10))
-	e.set("expires", quote(c.Expires.UTC().Format("2006-01-02T15:04:05Z")))
-	for _, role := range slices.Sorted(maps.Keys(c.List)) { // in order, since new entries may have the same place
-		if err := e.list(role, c.List[role], c.Pin[role]); err != nil {
-			return nil, fmt.Errorf("listing %s: %w", role, err)
+	return draft(v.Document, c)
+}
+
+// New drafts a timestamp or snapshot that follows no other document.
+func New(kind, specVersion string, c Change) (*Draft, error) {
+	if kind != Timestamp && kind != Snapshot {
+		return nil, fmt.Errorf("a document of type %q is not made from nothing", kind)
+	}
+	if c.Version < 1 || c.Version > MaxVersion {
+		return nil, fmt.Errorf("version %d is not between 1 and %d", c.Version, int64(MaxVersion))
+	}
+	if !isSpecVersion(specVersion) {
+		return nil, fmt.Errorf("spec_version: %q is neither 1.N nor 1.N.N", specVersion)
+	}
+	required := mustList(kind)
+	if _, ok := c.Entries[required]; !ok && c.List[required] == nil {
+		return nil, fmt.Errorf("does not list %s", required+Suffix)
+	}
+	empty, err := canonicalize(fmt.Appendf(nil, `{"_type":"%s","expires":"","meta":{},"spec_version":"%s","version":0}`,
+		kind, specVersion), levelSigned)
+	if err != nil {
+		return nil, err
+	}
+	return draft(&Document{
+		kind: kind, canonical: empty.out, fields: empty.kept[levelSigned], meta: empty.kept[levelMeta],
+	}, c)
+}
+
+func draft(base *Document, c Change) (*Draft, error) {
+	d := &Draft{
+		base:    base,
+		version: strconv.AppendInt(nil, c.Version, 10),
+		expires: quote(c.Expires.UTC().Format(timeLayout)),
+	}
+	files := map[string]string{} // roles by file, whose order is not that of the roles
+	for _, roles := range []func(func(string) bool){maps.Keys(c.List), maps.Keys(c.Entries), maps.Keys(c.Drop)} {
+		for role := range roles {
+			if _, twice := files[role+Suffix]; twice {
+				return nil, fmt.Errorf("listing %s: in two ways", role)
+			}
+			files[role+Suffix] = role
 		}
 	}
-	d := &Draft{base: v, raw: e.raw, canonical: e.canonical, same: v.same}
-	for i := range d.raw {
-		d.same = d.same && bytes.Equal(d.raw[i].text, d.canonical[i].text)
+	if len(files) > 0 && base.meta == nil {
+		return nil, fmt.Errorf("a document of type %q lists no files", base.kind)
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		if err := d.list(files[file], c); err != nil {
+			return nil, fmt.Errorf("listing %s: %w", files[file], err)
+		}
 	}
 	return d, nil
 }
 
-// An editor gathers changes of a document's signed object, in the text as it was read and in the
-// canonical form.
-type editor struct {
-	doc            *Document
-	raw, canonical []edit // as many
+// A listing is a change of meta. The text, a name and its value, goes in the place of an entry or
+// before it.
+type listing struct {
+	at       int // index in meta
+	replaces bool
+	text     []byte // nil if the entry leaves
 }
 
-// set replaces a scalar field of the signed object by one in canonical form.
-func (e *editor) set(name string, text []byte) {
-	m, _ := e.doc.member(name) // Parse has seen it
-	e.replace(0, 0, m, text, text)
-}
-
-// replace puts texts in the place of a member's value. The offsets are those of the object that the
-// member is in.
-func (e *editor) replace(raw, canonical int, m member, text, canonicalText []byte) {
-	e.raw = append(e.raw, edit{span{raw + m.srcValue.start, raw + m.srcValue.end}, text})
-	e.canonical = append(e.canonical, edit{span{canonical + m.canonical.start, canonical + m.canonical.end},
-		canonicalText})
-}
-
-// list makes the entry of a role's file in meta say what d is.
-func (e *editor) list(role string, d *Document, pin bool) error {
-	meta, _ := e.doc.member("meta")
-	raw, rawStart := meta.srcValue.of(e.doc.signed.of(e.doc.raw)), meta.srcValue.start
-	i, listed := e.doc.find(role)
-	if !listed {
-		return e.insert(role, d, pin, i, raw, rawStart, meta.canonical)
-	}
-	m := e.doc.meta[i]
-	text, canonical, err := relist(m.srcValue.of(raw), d, pin)
-	if err != nil {
-		return err
-	}
-	e.replace(rawStart, meta.canonical.start, m, text, canonical)
-	return nil
-}
-
-// insert adds an entry that has its canonical place before the i-th, in the layout of the entry for
-// targets, which every snapshot has.
-func (e *editor) insert(role string, d *Document, pin bool, i int, raw []byte, rawStart int, canonicalMeta span) error {
-	t, ok := e.doc.find(Targets)
-	if !ok {
-		return fmt.Errorf("there is no entry for %s", Targets)
-	}
-	model := e.doc.meta[t]
-	value := []byte(`{"version":0}`)
-	if text := model.srcValue.of(raw); plainEntry(text) {
-		value = text
-	}
-	text, canonical, err := relist(value, d, pin)
-	if err != nil {
-		return err
-	}
-	name := quote(role + Suffix)
-	colon := raw[model.srcName.end:model.srcValue.start]
-	text = bytes.Join([][]byte{name, colon, text}, nil)
-	canonical = bytes.Join([][]byte{name, []byte(":"), canonical}, nil)
-
-	if i > 0 { // after the one before it
-		before := e.doc.meta[i-1]
-		e.insertAt(rawStart+before.srcValue.end, canonicalMeta.start+before.canonical.end,
-			append([]byte{','}, append(leading(raw, before.srcName.start), text...)...), append([]byte{','}, canonical...))
+// list changes the entry of a role.
+func (d *Draft) list(role string, c Change) error {
+	i, listed := d.base.find(role)
+	l := listing{at: i, replaces: listed}
+	var text []byte
+	var err error
+	if file := c.List[role]; file != nil {
+		before := d.base.model()
+		if listed {
+			before = d.base.meta[i].value.of(d.base.metaValue())
+		}
+		text, err = relist(before, file, c.Pin[role])
+	} else if info, ok := c.Entries[role]; ok {
+		text, err = info.text()
+	} else if !listed || !c.Drop[role] {
 		return nil
 	}
-	after := e.doc.meta[0]
-	e.insertAt(rawStart+after.srcName.start, canonicalMeta.start+after.name.start,
-		append(append(text, ','), leading(raw, after.srcName.start)...), append(canonical, ','))
+	if err != nil {
+		return err
+	}
+	if text != nil {
+		l.text = append(append(quote(role+Suffix), ':'), text...)
+	}
+	d.listings = append(d.listings, l)
 	return nil
 }
 
-func (e *editor) insertAt(raw, canonical int, text, canonicalText []byte) {
-	e.raw = append(e.raw, edit{span{raw, raw}, text})
-	e.canonical = append(e.canonical, edit{span{canonical, canonical}, canonicalText})
-}
-
-// leading returns a copy of the white space that ends at end.
-func leading(text []byte, end int) []byte {
-	before := text[:end]
-	return bytes.Clone(before[len(bytes.TrimRight(before, " \t\r\n")):])
-}
-
-// plainEntry reports whether an entry has no fields but those of the specification, so that it can
-// serve as a model for others.
-func plainEntry(entry []byte) bool {
-	c, err := canonicalize(entry, levelObject)
-	if err != nil {
-		return false
+// model returns the entry whose form new ones have. That of targets has it unless there is more in
+// it than the specification says.
+func (d *Document) model() value {
+	i, ok := d.find(Targets)
+	if ok {
+		entry := d.meta[i].value.of(d.metaValue())
+		names, _ := value(entry).members() // Parse has seen it
+		for name := range names {
+			ok = ok && (name == "version" || name == "length" || name == "hashes")
+		}
+		if ok {
+			return entry
+		}
 	}
-	for _, m := range c.kept[levelObject] {
-		switch string(m.name.of(c.out)) {
-		case `"version"`, `"length"`, `"hashes"`:
+	return value(`{"version":0}`)
+}
+
+// size returns how many bytes write writes at most.
+func (d *Draft) size() int {
+	n := len(d.base.canonical) + len(d.version) + len(d.expires)
+	for _, l := range d.listings {
+		n += len(l.text) + 1
+	}
+	return n
+}
+
+// controls reports whether the draft may hold a control character.
+func (d *Draft) controls() bool {
+	return d.base.controls || slices.ContainsFunc(d.listings, func(l listing) bool {
+		return slices.ContainsFunc(l.text, func(b byte) bool { return b < ' ' })
+	})
+}
+
+// write appends the canonical form of the signed object to out.
+func (d *Draft) write(out []byte) []byte {
+	text, done := d.base.canonical, 0
+	for _, m := range d.base.fields {
+		switch string(m.name.of(text)) {
+		case `"expires"`:
+			out = append(append(out, text[done:m.value.start]...), d.expires...)
+		case `"meta"`:
+			out = d.writeMeta(append(out, text[done:m.value.start]...), m.value.of(text))
+		case `"version"`:
+			out = append(append(out, text[done:m.value.start]...), d.version...)
 		default:
+			continue
+		}
+		done = m.value.end
+	}
+	return append(out, text[done:]...)
+}
+
+// writeMeta appends meta, whose entries are base's but for the listings.
+func (d *Draft) writeMeta(out []byte, base value) []byte {
+	if len(d.listings) == 0 {
+		return append(out, base...)
+	}
+	out = append(out, '{')
+	start := len(out)
+	add := func(text []byte) {
+		if len(text) > 0 && len(out) > start {
+			out = append(out, ',')
+		}
+		out = append(out, text...)
+	}
+	done := 0 // entries of base
+	keep := func(end int) {
+		if done < end {
+			add(base[d.base.meta[done].name.start:d.base.meta[end-1].value.end])
+		}
+		done = end
+	}
+	for _, l := range d.listings {
+		keep(l.at)
+		add(l.text)
+		if l.replaces {
+			done++
+		}
+	}
+	keep(len(d.base.meta))
+	return append(out, '}')
+}
+
+const timeLayout = "2006-01-02T15:04:05Z"
+
+// isSpecVersion reports whether all clients read a version of the specification: major version 1,
+// and one or two more numbers.
+func isSpecVersion(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if part == "" || strings.Trim(part, "0123456789") != "" {
 			return false
 		}
 	}
-	return true
+	return parts[0] == "1" && (len(parts) == 2 || len(parts) == 3)
 }

@@ -5,27 +5,35 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"maps"
 	"slices"
 	"strconv"
 )
 
-// digest computes a hash by the name it has in TUF (specification 4.4), in lower-case hex. These
-// two are what clients know.
-func digest(algorithm string, file []byte) (string, error) {
+// digest computes a hash by the name that it has in TUF (specification 4.4), in lower-case hex. It
+// reports whether the algorithm is known. Nearly all clients know just SHA-256 and SHA-512.
+func digest(algorithm string, file []byte) (string, bool) {
+	var h hash.Hash
 	switch algorithm {
+	case "sha224":
+		h = sha256.New224()
 	case "sha256":
-		sum := sha256.Sum256(file)
-		return hex.EncodeToString(sum[:]), nil
+		h = sha256.New()
+	case "sha384":
+		h = sha512.New384()
 	case "sha512":
-		sum := sha512.Sum512(file)
-		return hex.EncodeToString(sum[:]), nil
+		h = sha512.New()
+	default:
+		return "", false
 	}
-	return "", fmt.Errorf("unsupported hash algorithm %q", algorithm)
+	h.Write(file)
+	return hex.EncodeToString(h.Sum(nil)), true
 }
 
 // Check returns an error unless d is the file that is listed: its version, and its length and
-// hashes where those are given.
+// hashes where those are given. A hash that nobody here can compute does not count, as long as the
+// length or another hash is listed.
 func (info FileInfo) Check(d *Document) error {
 	if d.version != info.Version {
 		return fmt.Errorf("has version %d where %d is listed", d.version, info.Version)
@@ -33,16 +41,41 @@ func (info FileInfo) Check(d *Document) error {
 	if info.Length != 0 && info.Length != int64(len(d.raw)) {
 		return fmt.Errorf("has %d bytes where %d are listed", len(d.raw), info.Length)
 	}
+	compared, unknown := info.Length != 0, ""
 	for _, algorithm := range slices.Sorted(maps.Keys(info.Hashes)) {
-		got, err := digest(algorithm, d.raw)
-		if err != nil {
-			return err
+		got, ok := digest(algorithm, d.raw)
+		if !ok {
+			unknown = algorithm
+			continue
 		}
 		if got != info.Hashes[algorithm] {
 			return fmt.Errorf("has %s %s where %s is listed", algorithm, got, info.Hashes[algorithm])
 		}
+		compared = true
+	}
+	if unknown != "" && !compared {
+		return fmt.Errorf("unsupported hash algorithm %q, and neither a length nor another hash is listed", unknown)
 	}
 	return nil
+}
+
+// text returns the entry that says this, in canonical form.
+func (info FileInfo) text() ([]byte, error) {
+	if info.Version < 1 || info.Version > MaxVersion {
+		return nil, fmt.Errorf("version %d is not between 1 and %d", info.Version, int64(MaxVersion))
+	}
+	entry := object{"version": strconv.AppendInt(nil, info.Version, 10)}
+	if info.Length > 0 {
+		entry["length"] = strconv.AppendInt(nil, info.Length, 10)
+	}
+	if len(info.Hashes) > 0 {
+		hashes := object{}
+		for algorithm, digest := range info.Hashes {
+			hashes[algorithm] = quote(digest)
+		}
+		entry["hashes"] = hashes.text()
+	}
+	return entry.text(), nil
 }
 
 // The sizes in bytes up to which every client fetches a file whose length is not listed.
@@ -51,102 +84,58 @@ const (
 	maxUnlistedTargets  = 5_000_000
 )
 
-// relist returns the entry (in any layout) changed so that it lists d: its version, and the length
-// and those hashes that it had before. The length is added if clients would not fetch the file
-// without, and with pin both length and a SHA-256 are. The second result is the new entry's
-// canonical form.
-func relist(entry []byte, d *Document, pin bool) (text, canonical []byte, err error) {
-	c, err := canonicalize(entry, levelObject)
+// relist returns an entry changed so that it lists d: its version, and the length and those hashes
+// that it had before. A hash that nobody here can compute leaves, since clients would reject the
+// old one. The length is added if clients would not fetch the file without. With pin both length
+// and SHA-256 are added.
+func relist(before value, d *Document, pin bool) ([]byte, error) {
+	members, err := before.members()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	entry := object(maps.Collect(members))
+	hashes := object{}
+	if entry["hashes"] != nil {
+		listed, err := entry["hashes"].members()
+		if err != nil {
+			return nil, fmt.Errorf("hashes: %w", err)
+		}
+		for algorithm := range listed {
+			if sum, ok := digest(algorithm, d.raw); ok {
+				hashes[algorithm] = quote(sum)
+			}
+		}
+	}
+	if pin && hashes["sha256"] == nil {
+		sum, _ := digest("sha256", d.raw)
+		hashes["sha256"] = quote(sum)
+	}
+	delete(entry, "hashes") // python-tuf reads no empty ones
+	if len(hashes) > 0 {
+		entry["hashes"] = hashes.text()
 	}
 	limit := maxUnlistedTargets
 	if d.kind == Snapshot {
 		limit = maxUnlistedSnapshot
 	}
-	var edits []edit
-	hasLength, hasHashes, first := false, false, len(entry)
-	for _, m := range c.kept[levelObject] {
-		place := span{c.top + m.srcValue.start, c.top + m.srcValue.end}
-		first = min(first, c.top+m.srcName.start)
-		switch string(m.name.of(c.out)) {
-		case `"length"`:
-			hasLength = true
-			edits = append(edits, edit{place, strconv.AppendInt(nil, int64(len(d.raw)), 10)})
-		case `"version"`:
-			edits = append(edits, edit{place, strconv.AppendInt(nil, d.version, 10)})
-		case `"hashes"`:
-			hasHashes = true
-			hashes, err := rehash(place.of(entry), d.raw)
-			if err != nil {
-				return nil, nil, err
-			}
-			edits = append(edits, edit{place, hashes})
+	if pin || entry["length"] != nil || len(d.raw) > limit {
+		entry["length"] = strconv.AppendInt(nil, int64(len(d.raw)), 10)
+	}
+	entry["version"] = strconv.AppendInt(nil, d.version, 10)
+	return entry.text(), nil
+}
+
+// An object is a JSON object in the making.
+type object map[string]value
+
+// text returns the canonical form.
+func (o object) text() []byte {
+	out := []byte{'{'}
+	for i, name := range slices.Sorted(maps.Keys(o)) { // the order of UTF-8 is that of code points
+		if i > 0 {
+			out = append(out, ',')
 		}
+		out = append(append(append(out, quote(name)...), ':'), o[name]...)
 	}
-	add := func(member string) {
-		edits = append(edits, edit{span{first, first}, append([]byte(member+","), entry[c.top+1:first]...)})
-	}
-	if pin && !hasHashes {
-		sum, err := digest("sha256", d.raw)
-		if err != nil {
-			return nil, nil, err
-		}
-		add(`"hashes": {"sha256": "` + sum + `"}`)
-	}
-	if !hasLength && (pin || len(d.raw) > limit) {
-		add(fmt.Sprintf(`"length": %d`, len(d.raw)))
-	}
-	text = splice(entry, edits)
-	if c, err = canonicalize(text, levelObject); err != nil {
-		return nil, nil, err
-	}
-	return text, c.out, nil
-}
-
-// rehash returns a hashes object (in any layout) with the hashes of file in it.
-func rehash(hashes, file []byte) ([]byte, error) {
-	c, err := canonicalize(hashes, levelObject)
-	if err != nil {
-		return nil, err
-	}
-	var edits []edit
-	for _, m := range c.kept[levelObject] {
-		sum, err := digest(string(unquote(m.name.of(c.out))), file)
-		if err != nil {
-			return nil, err
-		}
-		edits = append(edits, edit{span{c.top + m.srcValue.start, c.top + m.srcValue.end}, quote(sum)})
-	}
-	return splice(hashes, edits), nil
-}
-
-// An edit puts text in the place of what lies at span.
-type edit struct {
-	span
-	text []byte
-}
-
-// splice carries out edits that do not overlap; those of one place come in the order given.
-func splice(text []byte, edits []edit) []byte {
-	return spliceTo(make([]byte, 0, len(text)+growth(edits)), text, edits)
-}
-
-// spliceTo is splice, with the result appended to out.
-func spliceTo(out, text []byte, edits []edit) []byte {
-	edits = slices.SortedStableFunc(slices.Values(edits), func(a, b edit) int { return a.start - b.start })
-	done := 0
-	for _, e := range edits {
-		out = append(append(out, text[done:e.start]...), e.text...)
-		done = e.end
-	}
-	return append(out, text[done:]...)
-}
-
-// growth is by how much edits make a text longer.
-func growth(edits []edit) (n int) {
-	for _, e := range edits {
-		n += len(e.text) - e.length()
-	}
-	return n
+	return append(out, '}')
 }

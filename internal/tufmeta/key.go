@@ -7,17 +7,21 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // the hashes that a scheme names
-	_ "crypto/sha512"
+	"crypto/sha256"
+	_ "crypto/sha512" // hashes that schemes name
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"unicode"
 )
 
-// A Key is a public key as root or a delegating role declares it (specification 4.2.2).
+// A Key is a public key as root or a delegating role declares it (specification 4.2.2). A role may
+// also name one that nobody declares.
 type Key struct {
 	// ID is the declared key ID. It is the name that counts, whatever the hash of the key object
 	// is.
@@ -30,10 +34,11 @@ type Key struct {
 	// would not change what is signed.
 	Declared json.RawMessage
 
-	public crypto.PublicKey
-	hash   crypto.Hash // of what is signed; 0 for ed25519, which hashes by itself
-	id     string      // of the public key, to count one that is declared twice once
-	err    error       // why the key cannot be used; a role may have others
+	public   crypto.PublicKey
+	hash     crypto.Hash // of what is signed; 0 for ed25519, which hashes by itself
+	pkcs1v15 bool        // how RSA pads; PSS otherwise
+	digest   string      // see Digest
+	err      error       // see Problem
 }
 
 const (
@@ -41,62 +46,85 @@ const (
 	maxRSABits = 16384 // verifying takes time that grows with the square
 )
 
-// parseKey reads a key object. A key of an unknown kind, or a malformed one, is a Key that verifies
-// nothing: roles may have other keys, and a repository's root may have keys that are none of our
-// business.
-func parseKey(id string, object value) (*Key, error) {
-	k := &Key{ID: id, Declared: escapeControls(object)}
+// parseKey reads a key object. One that makes no sense, or of a kind that is not known here, is a
+// Key that verifies nothing: roles may have other keys, and not all keys of a document are those of
+// a role that matters.
+func parseKey(id string, object value) *Key {
+	k := &Key{ID: id, Declared: escapeControls(nil, object)}
+	if k.err = k.parse(object); k.err != nil {
+		k.digest = ""
+	}
+	return k
+}
+
+func (k *Key) parse(object value) error {
+	if strings.ContainsFunc(k.ID, unicode.IsControl) {
+		return fmt.Errorf("key ID %q holds a control character", k.ID)
+	}
 	fields, err := object.fields("keytype", "scheme", "keyval")
 	if err != nil {
-		return nil, err
-	}
-	if _, err := fields[2].members(); err != nil {
-		return nil, fmt.Errorf("keyval: %w", err)
-	}
-	if err := checkReadable(k.Declared); err != nil {
-		return nil, err
+		return err
 	}
 	if k.KeyType, err = fields[0].text(); err != nil {
-		return nil, fmt.Errorf("keytype: %w", err)
+		return fmt.Errorf("keytype: %w", err)
 	}
 	if k.Scheme, err = fields[1].text(); err != nil {
-		return nil, fmt.Errorf("scheme: %w", err)
+		return fmt.Errorf("scheme: %w", err)
 	}
 	keyval, err := fields[2].fields("public")
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("keyval: %w", err)
+	}
+	parse := k.parser()
+	if parse == nil {
+		return fmt.Errorf("unsupported keytype %q with scheme %q", k.KeyType, k.Scheme)
 	}
 	public, err := keyval[0].text()
-	if err == nil && public == "" {
-		err = errMissing
-	}
 	if err != nil {
-		return nil, fmt.Errorf("keyval.public: %w", err)
+		return fmt.Errorf("keyval.public: %w", err)
 	}
-	k.public, k.hash, k.err = parsePublic(k.KeyType, k.Scheme, public)
-	if k.err == nil {
-		k.id, k.err = publicID(k.public)
+	if k.public, err = parse(public); err != nil {
+		return fmt.Errorf("keyval.public: %w", err)
 	}
-	return k, nil
+	der, err := x509.MarshalPKIXPublicKey(k.public)
+	sum := sha256.Sum256(der)
+	k.digest = hex.EncodeToString(sum[:])
+	return err
 }
 
-// checkReadable returns an error if clients that use encoding/json cannot read a key object, and so
-// no document that has it. They take a name that differs in case for the real one.
-func checkReadable(declared json.RawMessage) error {
-	var key struct {
-		KeyType string
-		Scheme  string
-		KeyVal  struct {
-			Public string
+// parser sets what the key type and the scheme say, and returns what reads such a key. It returns
+// nil if the two are not known, or do not go together.
+func (k *Key) parser() func(text string) (crypto.PublicKey, error) {
+	switch k.KeyType {
+	case "ed25519":
+		if k.Scheme == "ed25519" {
+			return parseEd25519
+		}
+	case "rsa":
+		padding, size, _ := strings.Cut(k.Scheme, "-sha")
+		k.pkcs1v15 = padding == "rsa-pkcs1v15"
+		k.hash = map[string]crypto.Hash{
+			"224": crypto.SHA224, "256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
+		}[size]
+		if k.hash != 0 && (k.pkcs1v15 || padding == "rsassa-pss") {
+			return parseRSA
+		}
+	case "ecdsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521":
+		// The scheme decides the hash, the key its curve: go-tuf declares P-384 keys with the
+		// scheme of P-256 and verifies them so.
+		k.hash = map[string]crypto.Hash{
+			"ecdsa-sha2-nistp256": crypto.SHA256, "ecdsa-sha2-nistp384": crypto.SHA384, "ecdsa-sha2-nistp521": crypto.SHA512,
+		}[k.Scheme]
+		if k.hash != 0 {
+			return parseECDSA
 		}
 	}
-	return json.Unmarshal(declared, &key)
+	return nil
 }
 
-// escapeControls returns a copy of canonical JSON that is JSON. Canonical JSON leaves control
-// characters (the newlines of PEM) as they are, JSON does not.
-func escapeControls(canonical value) json.RawMessage {
-	out := make(json.RawMessage, 0, len(canonical))
+// escapeControls appends canonical JSON to out as JSON. Canonical JSON leaves control characters
+// (the newlines of PEM) as they are, JSON does not.
+func escapeControls(out []byte, canonical value) []byte {
 	for _, b := range canonical {
 		if b < 0x20 {
 			out = fmt.Appendf(out, `\u%04x`, b)
@@ -107,32 +135,15 @@ func escapeControls(canonical value) json.RawMessage {
 	return out
 }
 
-func parsePublic(keytype, scheme, text string) (crypto.PublicKey, crypto.Hash, error) {
-	switch {
-	case keytype == "ed25519" && scheme == "ed25519":
-		public, err := parseEd25519(text)
-		return public, 0, err
-	case keytype == "rsa" && scheme == "rsassa-pss-sha256":
-		public, err := parsePKIX[*rsa.PublicKey](text)
-		if err == nil && public.N.BitLen() < minRSABits {
-			err = fmt.Errorf("RSA key of %d bits, fewer than %d", public.N.BitLen(), minRSABits)
-		}
-		if err == nil && public.N.BitLen() > maxRSABits {
-			err = fmt.Errorf("RSA key of %d bits, more than %d", public.N.BitLen(), maxRSABits)
-		}
-		return public, crypto.SHA256, err
-	case keytype == "ecdsa" || keytype == "ecdsa-sha2-nistp256" || keytype == "ecdsa-sha2-nistp384":
-		public, err := parseECDSA(text)
-		// The scheme decides the hash, the key its curve: go-tuf declares P-384 keys with the
-		// scheme of P-256 and verifies them so.
-		switch scheme {
-		case "ecdsa-sha2-nistp256":
-			return public, crypto.SHA256, err
-		case "ecdsa-sha2-nistp384":
-			return public, crypto.SHA384, err
-		}
+func parseRSA(text string) (crypto.PublicKey, error) {
+	public, err := parsePKIX[*rsa.PublicKey](text)
+	if err != nil {
+		return nil, err
 	}
-	return nil, 0, fmt.Errorf("unsupported keytype %q with scheme %q", keytype, scheme)
+	if bits := public.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+		return nil, fmt.Errorf("RSA key of %d bits, not %d to %d", bits, minRSABits, maxRSABits)
+	}
+	return public, nil
 }
 
 func parseEd25519(text string) (crypto.PublicKey, error) {
@@ -152,20 +163,21 @@ func parseEd25519(text string) (crypto.PublicKey, error) {
 // parseECDSA reads PEM, or the hex of an uncompressed point, which is how Sigstore's first roots
 // have it.
 func parseECDSA(text string) (crypto.PublicKey, error) {
+	curves := []elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()}
 	point, err := hex.DecodeString(text)
 	if err != nil {
 		public, err := parsePKIX[*ecdsa.PublicKey](text)
-		if err == nil && public.Curve != elliptic.P256() && public.Curve != elliptic.P384() {
+		if err == nil && !slices.Contains(curves, public.Curve) {
 			err = fmt.Errorf("unsupported curve %s", public.Curve.Params().Name)
 		}
 		return public, err
 	}
-	for _, curve := range []elliptic.Curve{elliptic.P256(), elliptic.P384()} {
+	for _, curve := range curves {
 		if public, err := ecdsa.ParseUncompressedPublicKey(curve, point); err == nil {
 			return public, nil
 		}
 	}
-	return nil, errors.New("not a point on P-256 or P-384")
+	return nil, errors.New("not a point on P-256, P-384 or P-521")
 }
 
 func parsePKIX[K crypto.PublicKey](text string) (K, error) {
@@ -185,31 +197,17 @@ func parsePKIX[K crypto.PublicKey](text string) (K, error) {
 	return key, nil
 }
 
-func publicID(public crypto.PublicKey) (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	return string(der), err
-}
-
 // Problem returns why the key can verify nothing, nil if it can.
 func (k *Key) Problem() error { return k.err }
+
+// Digest returns the SHA-256 of the public key's PKIX form in hex, "" for a key with a Problem. It
+// is the same for the same public key, whatever its ID or scheme.
+func (k *Key) Digest() string { return k.digest }
 
 // IsPublic reports whether public is the declared public key.
 func (k *Key) IsPublic(public crypto.PublicKey) bool {
 	declared, ok := k.public.(interface{ Equal(crypto.PublicKey) bool }) // all kinds of the standard library have it
 	return ok && k.err == nil && declared.Equal(public)
-}
-
-// maxSignature returns the length in bytes of the longest signature that the key can make.
-func (k *Key) maxSignature() int {
-	switch public := k.public.(type) {
-	case ed25519.PublicKey:
-		return ed25519.SignatureSize
-	case *rsa.PublicKey:
-		return public.Size()
-	case *ecdsa.PublicKey: // a sequence of two integers, either with a byte for its sign
-		return 2*((public.Params().BitSize+7)/8+3) + 3
-	}
-	return 0
 }
 
 // Verify returns nil if sig is the key's signature over message.
@@ -230,6 +228,10 @@ func (k *Key) Verify(message, sig []byte) error {
 	case *ecdsa.PublicKey:
 		ok = ecdsa.VerifyASN1(public, digest, sig)
 	case *rsa.PublicKey:
+		if k.pkcs1v15 {
+			ok = rsa.VerifyPKCS1v15(public, k.hash, digest, sig) == nil
+			break
+		}
 		// The salt is 32 bytes as a rule, but a signature with another is one that clients accept.
 		ok = rsa.VerifyPSS(public, k.hash, digest, sig, nil) == nil
 	}

@@ -8,7 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/sha512"
+	_ "crypto/sha512" // hashes that schemes name
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
@@ -41,9 +41,14 @@ func Kinds() []Kind {
 		{"ECDSA P-384", "ecdsa", "ecdsa-sha2-nistp384", onCurve(elliptic.P384())},
 		// what go-tuf does
 		{"ECDSA P-384 declared as P-256", "ecdsa", "ecdsa-sha2-nistp256", onCurve(elliptic.P384())},
-		{"RSA", "rsa", "rsassa-pss-sha256", func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }},
+		{"ECDSA P-521", "ecdsa", "ecdsa-sha2-nistp521", onCurve(elliptic.P521())},
+		{"RSA", "rsa", "rsassa-pss-sha256", newRSA},
+		{"RSA with SHA-384", "rsa", "rsassa-pss-sha384", newRSA},
+		{"RSA with SHA-512", "rsa", "rsassa-pss-sha512", newRSA},
 	}
 }
+
+func newRSA() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }
 
 func onCurve(curve elliptic.Curve) func() (crypto.Signer, error) {
 	return func() (crypto.Signer, error) { return ecdsa.GenerateKey(curve, rand.Reader) }
@@ -104,12 +109,16 @@ func (k Key) Signer(t testing.TB) keys.Signer {
 // Verify returns nil if sig is the key's signature over message by its scheme. It uses nothing but
 // the standard library.
 func (k Key) Verify(message, sig []byte) error {
-	hash, digest := crypto.SHA256, sha256.Sum256(message)
-	sum := digest[:]
-	if k.Scheme == "ecdsa-sha2-nistp384" {
-		digest := sha512.Sum384(message)
-		sum = digest[:]
+	hash := crypto.SHA256
+	switch k.Scheme {
+	case "ecdsa-sha2-nistp384", "rsassa-pss-sha384":
+		hash = crypto.SHA384
+	case "ecdsa-sha2-nistp521", "rsassa-pss-sha512":
+		hash = crypto.SHA512
 	}
+	h := hash.New()
+	h.Write(message)
+	sum := h.Sum(nil)
 	switch public := k.Private.Public().(type) {
 	case ed25519.PublicKey:
 		if ed25519.Verify(public, message, sig) {
@@ -120,7 +129,7 @@ func (k Key) Verify(message, sig []byte) error {
 			return nil
 		}
 	case *rsa.PublicKey:
-		return rsa.VerifyPSS(public, hash, sum, sig, &rsa.PSSOptions{SaltLength: 32})
+		return rsa.VerifyPSS(public, hash, sum, sig, &rsa.PSSOptions{SaltLength: hash.Size()})
 	default:
 		return fmt.Errorf("unknown kind of key %T", public)
 	}

@@ -385,7 +385,9 @@ func TestFlakyRemembersCallsInOrder(t *testing.T) {
 		f.Calls())
 }
 
-func TestGoTUFVerifiesEveryKind(t *testing.T) {
+// go-tuf takes SHA-256 for schemes that it does not know.
+func TestGoTUFVerifiesTheKindsThatItKnows(t *testing.T) {
+	unknown := []string{"ecdsa-sha2-nistp521", "rsassa-pss-sha384", "rsassa-pss-sha512"}
 	for _, kind := range Kinds() {
 		t.Run(kind.Name, func(t *testing.T) {
 			k := kind.New(t, "acme")
@@ -399,7 +401,8 @@ func TestGoTUFVerifiesEveryKind(t *testing.T) {
 			sig, err := k.Signer(t).Sign(t.Context(), message)
 			require.NoError(t, err)
 			timestamp.Signatures = []metadata.Signature{{KeyID: root.Signed.Roles[metadata.TIMESTAMP].KeyIDs[0], Signature: sig}}
-			require.NoError(t, root.VerifyDelegate(metadata.TIMESTAMP, timestamp))
+			err = root.VerifyDelegate(metadata.TIMESTAMP, timestamp)
+			require.Equal(t, slices.Contains(unknown, kind.Scheme), err != nil, "%v", err)
 		})
 	}
 }

@@ -17,7 +17,8 @@
 // in memory, for which sigstore's signers have traps of their own:
 //
 //   - LoadSigner makes a signer of an RSA key that signs PKCS #1 v1.5.
-//   - LoadRSAPSSSigner without options uses the largest salt, where clients expect 32 bytes.
+//   - LoadRSAPSSSigner without options uses the largest salt, where clients expect one as long as
+//     the hash.
 //   - A signer of LoadRSAPSSSigner writes to its options whenever it signs. Adapt it once, and hand
 //     out the same keys.Signer each time.
 //   - LoadDefaultSigner goes by the curve, not by the declared scheme.

@@ -22,8 +22,11 @@ import (
 func load(t testing.TB, k keystest.Key) signature.Signer {
 	t.Helper()
 	hash := crypto.SHA256
-	if k.Scheme == "ecdsa-sha2-nistp384" {
+	switch k.Scheme {
+	case "ecdsa-sha2-nistp384", "rsassa-pss-sha384":
 		hash = crypto.SHA384
+	case "ecdsa-sha2-nistp521", "rsassa-pss-sha512":
+		hash = crypto.SHA512
 	}
 	var s signature.Signer
 	var err error

@@ -140,6 +140,16 @@ def target(**changes):
     return {"hello.txt": {k: v for k, v in t.items() if v is not ...}}
 
 
+def written(signed):
+    """What this project writes: canonical, but that JSON does not allow control characters in strings."""
+    d = envelope(signed)
+    sigs = ",".join(f'{{"keyid":"{s["keyid"]}","sig":"{s["sig"]}"}}' for s in d["signatures"])
+    escaped = "".join(f"\\u{ord(c):04x}" if c < " " else c for c in canonical(signed))
+    return f'{{"signatures":[{sigs}],"signed":{escaped}}}'
+
+
+SIGSTORE = {"keytype": "sigstore-oidc", "scheme": "Fulcio", "keyval": {
+    "identity": "someone@example.invalid", "issuer": "https://issuer.invalid"}}
 plain = sign("targets")
 
 VECTORS = {
@@ -162,6 +172,9 @@ VECTORS = {
         "targets-line-separators": sign("targets", custom="\u2028\u2029\ufeff"),
         "targets-not-composed": sign("targets", custom="e\u0301", **{"e\u0301": 1}),
         "targets-names-in-another-order-in-utf-16": sign("targets", custom={"\uff5e": 1, "\U0001f600": 2}),
+        "targets-beyond-16-bits": sign("targets", custom={"\U0001f600": "\U0010ffff"}),
+        "targets-control-characters-in-names": sign("targets", custom={"\u0000": 1, "\u001f\n": 2, "\u007f": 3, "\ufeff": 4}),
+        "targets-quotes-and-slashes": sign("targets", custom={'"': "\\\"/", "\\": "/"}),
         "targets-integer-of-53-bits": sign("targets", custom=2**53 - 1),
         "targets-integer-of-63-bits": sign("targets", custom=2**63 - 1),
         "targets-with-a-signature-of-a-stranger": changed(lambda d: d["signatures"].append(
@@ -172,11 +185,39 @@ VECTORS = {
         "targets-spec-version-1.x": sign("targets", spec_version="1.x"),
         "targets-that-delegate": sign("targets", delegations=delegations()),
         "targets-with-prefixes": sign("targets", delegations=delegations(paths=..., path_hash_prefixes=["0a", "f"])),
-        "targets-with-paths-and-prefixes": sign("targets", delegations=delegations(path_hash_prefixes=["0a"])),
         "targets-with-neither-paths-nor-prefixes": sign("targets", delegations=delegations(paths=...)),
         "targets-succinct": sign("targets", delegations=succinct()),
+    },
+    # A part makes no sense, which concerns nobody but the role or the key that it is about.
+    "partly": {
+        "targets-delegation-without-name": sign("targets", delegations=delegations(name=...)),
+        "targets-delegation-without-key-ids": sign("targets", delegations=delegations(keyids=...)),
+        "targets-delegation-threshold-0": sign("targets", delegations=delegations(threshold=0)),
+        "targets-delegation-terminating-text": sign("targets", delegations=delegations(terminating="no")),
+        "targets-delegation-without-terminating": sign("targets", delegations=delegations(terminating=...)),
+        "targets-delegation-paths-number": sign("targets", delegations=delegations(paths=7)),
+        "targets-delegation-to-targets": sign("targets", delegations=delegations(name="targets")),
+        "targets-delegation-twice": sign("targets", delegations={
+            **delegations(), "roles": delegations()["roles"] * 2}),
+        "root-without-the-snapshot": root(snapshot=None),
+        "root-threshold-0": root(targets={"threshold": 0}),
+        "root-key-id-twice": root(targets={"keyids": [TARGETS.id, TARGETS.id]}),
+        "root-key-null": sign("root", keys={**body("root")["keys"], "x": None}),
+        "targets-delegation-named-as-a-versioned-root": sign("targets", delegations=delegations(name="2.root")),
+        "targets-delegation-in-a-folder-of-the-snapshot": sign("targets", delegations=delegations(name="snapshot.json/x")),
+        "targets-delegation-threshold-2-of-1": sign("targets", delegations=delegations(threshold=2)),
+        "targets-delegation-by-a-key-that-is-not-declared": sign("targets", delegations=delegations(keyids=[OTHER.id])),
+        "targets-with-paths-and-prefixes": sign("targets", delegations=delegations(path_hash_prefixes=["0a"])),
         "targets-delegations-with-a-key-of-no-known-kind": sign("targets", delegations={
             **delegations(), "keys": {TEAM.id: {"keytype": "new", "scheme": "new", "keyval": {"public": "x"}}}}),
+        "targets-delegations-with-a-sigstore-identity": sign("targets", delegations={
+            **delegations(), "keys": {TEAM.id: TEAM.declared, "x": SIGSTORE}}),
+        "targets-delegations-with-a-key-that-is-text": sign("targets", delegations={
+            **delegations(), "keys": {TEAM.id: TEAM.declared, "x": "text"}}),
+        "targets-delegations-with-a-key-id-of-control-characters": sign("targets", delegations={
+            **delegations(), "keys": {TEAM.id: TEAM.declared, "x\n": OTHER.declared}}),
+        "root-with-a-sigstore-identity": sign("root", keys={**body("root")["keys"], "x": SIGSTORE}),
+        "root-key-of-targets-not-declared": root(targets={"keyids": [k.id for k in OWN["targets"]] + ["x"]}),
     },
     "reject": {
         "targets-empty": "",
@@ -217,15 +258,6 @@ VECTORS = {
         "targets-hash-number": sign("targets", targets=target(hashes={"sha256": 7})),
         "targets-delegations-null": sign("targets", delegations=None),
         "targets-delegations-empty": sign("targets", delegations={}),
-        "targets-delegation-without-name": sign("targets", delegations=delegations(name=...)),
-        "targets-delegation-without-key-ids": sign("targets", delegations=delegations(keyids=...)),
-        "targets-delegation-threshold-0": sign("targets", delegations=delegations(threshold=0)),
-        "targets-delegation-terminating-text": sign("targets", delegations=delegations(terminating="no")),
-        "targets-delegation-without-terminating": sign("targets", delegations=delegations(terminating=...)),
-        "targets-delegation-paths-number": sign("targets", delegations=delegations(paths=7)),
-        "targets-delegation-to-targets": sign("targets", delegations=delegations(name="targets")),
-        "targets-delegation-twice": sign("targets", delegations={
-            **delegations(), "roles": delegations()["roles"] * 2}),
         "targets-roles-and-succinct": sign("targets", delegations={**delegations(), **succinct()}),
         "targets-succinct-of-0-bits": sign("targets", delegations=succinct(bit_length=0)),
         "targets-succinct-of-33-bits": sign("targets", delegations=succinct(bit_length=33)),
@@ -234,12 +266,8 @@ VECTORS = {
         "targets-nested-deep": put("targets", ["version"], "[" * 200 + "]" * 200),
         "root-by-others": text(envelope(body("root"), [OTHER])),
         "root-by-targets": text(envelope(body("root"), OWN["targets"])),
-        "root-without-the-snapshot": root(snapshot=None),
-        "root-threshold-0": root(targets={"threshold": 0}),
-        "root-key-id-twice": root(targets={"keyids": [TARGETS.id, TARGETS.id]}),
         "root-without-roles": sign("root", roles=...),
         "root-without-keys": sign("root", keys=...),
-        "root-key-null": sign("root", keys={**body("root")["keys"], "x": None}),
         "timestamp-without-the-snapshot": sign("timestamp", meta={}),
         "timestamp-with-more": sign("timestamp", meta={"snapshot.json": {"version": 1}, "x.json": {"version": 1}}),
         "timestamp-meta-null": sign("timestamp", meta=None),
@@ -261,6 +289,10 @@ VECTORS = {
         "targets-one-right-and-one-of-a-stranger": text(envelope(body("targets"), [TARGETS, OTHER])),
     },
 }
+
+for name, text_of_it in list(VECTORS["valid"].items()):
+    if name.startswith("targets"):
+        VECTORS["valid"][f"{name}-written-anew"] = written({**json.loads(text_of_it)["signed"], "version": 2, "expires": EXPIRES})
 
 if __name__ == "__main__":
     first = body("root", version=1)

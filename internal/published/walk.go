@@ -1,0 +1,428 @@
+package published
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tufonline/tufonline/internal/custody"
+	"github.com/tufonline/tufonline/internal/tufmeta"
+)
+
+// A node is one targets role. Its declarer is the document nearest to targets that declares the
+// name, of those that count, the earlier one among equals. Other declarations of that name count
+// for nothing.
+type node struct {
+	role   *tufmeta.Role
+	by     *node                // the declarer; nil for targets
+	within *tufmeta.Delegations // the delegations that declare it
+	newest *tufmeta.Role        // as the newest verified document of by declares it; nil if it does not
+	depth  int                  // how many delegations lead to it
+	bin    bool
+	prefix string // of the bins if the role is one, else ""
+	barred error  // why the role is disabled although its delegation makes sense
+
+	find   *find
+	listed *Document // the listed version, if it counts
+	latest *Document // the newest version that present keys have signed, acceptable or not
+	doc    *Document // the one that counts; nil if none does
+	err    error     // what is wrong with the listed version or, if doc is nil, with all
+}
+
+// isDisabled reports whether no document of the role counts, whatever it says.
+func (n *node) isDisabled() bool { return n.barred != nil || n.role.Problem() != nil }
+
+// fresh reports whether the document that counts is an unlisted version.
+func (n *node) fresh() bool { return n.doc != nil && n.doc != n.listed }
+
+// bins returns the prefix of the bins if the role is one, else "".
+func (n *node) bins() string { return n.prefix }
+
+// name returns the role's name, or the prefix that it shares with other bins.
+func (n *node) name() string { return cmp.Or(n.bins(), n.role.Name) }
+
+// binPrefix returns what the names of all bins of a delegation begin with, "" if the name is not
+// such a one.
+func binPrefix(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i < 0 || isTopLevel(name[:i]) { // asked for, those are the roles of that name
+		return ""
+	}
+	return name[:i]
+}
+
+// maxDepth is how deep delegations are followed. Clients look at 32 roles for a target file.
+const maxDepth = 32
+
+// judgeTargets judges the targets roles that matter. A roll of the snapshot judges targets and all
+// roles that are delegated to from there, since their holders may have uploaded new documents.
+// There may be many bins: it judges those that it is to sign, those whose keys are offline, and
+// those that an unlisted version of their delegator declares.
+func (a *Assembly) judgeTargets() error {
+	a.asked = map[string]bool{}
+	for _, role := range a.repo.Roles {
+		a.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
+	}
+	for again := true; again; {
+		if err := a.walk(); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(a.order, (*node).fresh) {
+			break
+		}
+		if a.owners == nil && !a.made { // whose names the unlisted versions may not take
+			if err := a.findOwners(); err != nil {
+				return err
+			}
+			continue
+		}
+		// That no other role has a key of an online role is known only in the end.
+		again = false
+		for _, n := range a.order {
+			other, err := a.shared(n)
+			if err != nil {
+				return err
+			}
+			if other != nil {
+				a.unfit[n.doc.file] = other
+				again = true
+			}
+		}
+	}
+	a.repo.targets = a.order
+	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
+	return nil
+}
+
+// findOwners finds out which role declares which by what is listed.
+func (a *Assembly) findOwners() error {
+	a.onlyOwned = true
+	defer func() { a.onlyOwned = false }()
+	if err := a.walk(); err != nil {
+		return err
+	}
+	a.owners = map[string]string{}
+	for _, n := range a.order {
+		if n.by != nil {
+			a.owners[n.role.Name] = n.by.role.Name
+		}
+	}
+	return nil
+}
+
+// walk goes down the delegations, those nearest to targets first, and decides for each role that
+// matters which of its documents counts.
+func (a *Assembly) walk() error {
+	top := &node{role: a.root().Roles[tufmeta.Targets]}
+	a.order, a.nodes, a.repo.Warnings = []*node{top}, map[string]*node{tufmeta.Targets: top}, nil
+	a.declaring, a.fileNames, a.prefixes = nil, map[string]string{}, map[string]*node{}
+	var pending error
+	for i := 0; i < len(a.order); i++ {
+		n := a.order[i]
+		err := a.judge(n)
+		if err == nil && n.doc != nil {
+			err = a.declare(n)
+		}
+		if err != nil {
+			if pending = err; !errors.Is(err, errPending) {
+				return err
+			}
+		}
+	}
+	return pending
+}
+
+// judge decides which document of a role counts: the newest that is accepted, or the listed one.
+func (a *Assembly) judge(n *node) (err error) {
+	if n.isDisabled() {
+		n.err = fmt.Errorf("role %s: %w", n.role.Name, cmp.Or(n.barred, n.role.Problem()))
+		return nil
+	}
+	if n.find, err = a.find(n.role); err != nil {
+		return err
+	}
+	if n.err = n.find.err; n.find.listed != nil {
+		n.listed, err = a.judgeListed(n)
+		if n.err, err = Untrusted(err); err != nil {
+			return err
+		}
+	}
+	if n.latest = n.listed; n.latest != nil && n.latest.Believed() {
+		n.latest = nil
+	}
+	n.doc = nil
+	var ignored []error
+	for _, f := range slices.Backward(n.find.unlisted) {
+		if a.onlyOwned {
+			break
+		}
+		d, err := present(n.role, f)
+		if err == nil {
+			err = a.wanted(n, f)
+			theirs := !errors.Is(err, errOnlyListed) && !errors.Is(a.unfit[f], errShared)
+			if theirs && (n.latest == n.listed || n.latest == nil) {
+				n.latest = d
+			}
+			if err == nil {
+				err = a.accept(n, d)
+			}
+			if err == nil {
+				n.doc = d
+				break
+			}
+		} else {
+			err = refusal{a.reject(n.role.Name, f, err)}
+		}
+		reason, err := untrustedOrRefused(err)
+		if err != nil {
+			return err
+		}
+		if errors.Is(reason, errOnlyListed) && n.listed != nil && f.Repeats(n.listed.file.Document) {
+			continue // a release that was not published has left it
+		}
+		a.repo.warn("%s", ignoring(n.role.Name, f.Version(), reason))
+		ignored = append(ignored, fmt.Errorf("version %d is not taken in: %w", f.Version(), reason))
+	}
+	if n.doc == nil {
+		n.doc = n.listed
+	}
+	if f := n.find.given; n.doc == nil && f != nil { // the operator's word, where nothing else counts
+		d, reason := present(n.role, f)
+		if reason != nil {
+			d, reason = a.believe(n, f, tufmeta.FileInfo{}, reason)
+		}
+		if reason, err = Untrusted(reason); err != nil {
+			return err
+		}
+		if reason == nil {
+			n.doc, n.listed, n.err = d, d, nil
+			return nil
+		}
+		ignored = append(ignored, reason)
+	}
+	if n.doc == nil {
+		n.err = n.trouble()
+		for _, reason := range ignored {
+			n.err = withReason(n.err, reason)
+		}
+	}
+	return nil
+}
+
+// withReason adds to an error what was tried besides.
+func withReason(err, reason error) error {
+	file, ok := errors.AsType[*FileError](err)
+	if !ok {
+		return fmt.Errorf("%w; %w", err, reason)
+	}
+	more := *file
+	more.Err = fmt.Errorf("%w; %w", file.Err, reason)
+	return &more
+}
+
+// trouble returns what is wrong with a role of which no document counts.
+func (n *node) trouble() error {
+	if n.err != nil {
+		return n.err
+	}
+	return fmt.Errorf("role %s: there is no file that can be trusted", n.role.Name)
+}
+
+// judgeListed returns the listed version if it counts.
+func (a *Assembly) judgeListed(n *node) (*Document, error) {
+	f := n.find.listed
+	if err := a.remembered(n.role, f); err != nil {
+		return nil, a.reject(n.role.Name, f, err)
+	}
+	d, err := present(n.role, f)
+	if err != nil {
+		d, err = a.believe(n, f, n.find.info, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.holds(d); err != nil {
+		return nil, a.reject(n.role.Name, f, err)
+	}
+	f.Settle()
+	return d, nil
+}
+
+// newNode returns the node of a role that a document of n delegates to.
+func (a *Assembly) newNode(n *node, role *tufmeta.Role, within *tufmeta.Delegations) *node {
+	child := &node{
+		role: role, by: n, depth: n.depth + 1, within: within, bin: within.IsBin(role.Name), newest: role,
+	}
+	switch {
+	case role == within.Succinct():
+		child.prefix = role.Name
+	case child.bin:
+		child.prefix = binPrefix(role.Name)
+	}
+	if child.depth > maxDepth {
+		child.barred = fmt.Errorf("it is more than %d delegations below targets, and clients do not go so far", maxDepth)
+	}
+	if n.latest != nil {
+		latest, err := n.latest.file.Delegations()
+		if err != nil {
+			child.newest = nil
+		} else if latest != within {
+			child.newest = latest.Role(role.Name)
+		}
+	}
+	return child
+}
+
+// declare declares the roles that the document of n delegates to, as far as they matter.
+func (a *Assembly) declare(n *node) error {
+	delegations, err := n.doc.delegations()
+	if err != nil {
+		n.err = a.reject(n.role.Name, n.doc.file, err)
+		a.repo.warn("%v", n.err)
+		return nil
+	}
+	for _, problem := range delegations.Problems() {
+		a.repo.warn("role %s: version %d: %v", n.role.Name, n.doc.Version(), problem)
+	}
+	if n.bin { // what a bin's document delegates to counts for nothing
+		return nil
+	}
+	if bins := delegations.Succinct(); bins != nil && a.prefixes[bins.Name] == nil {
+		a.prefixes[bins.Name] = n
+	}
+	roles, pending := a.mattering(n, delegations)
+	for _, role := range roles {
+		if a.declares(role.Name) || a.isTaken(n, role.Name) {
+			continue
+		}
+		child := a.newNode(n, role, delegations)
+		if err := a.collides(role.Name, delegations); err != nil {
+			child.barred = err
+		}
+		if child.bin && a.prefixes[child.prefix] == nil {
+			a.prefixes[child.prefix] = n
+		}
+		a.nodes[role.Name] = child
+		a.order = append(a.order, child)
+	}
+	if delegations.Len() > 0 {
+		a.declaring = append(a.declaring, delegations)
+	}
+	return pending
+}
+
+// declares reports whether a document that was met declares a role.
+func (a *Assembly) declares(name string) bool {
+	return a.nodes[name] != nil || slices.ContainsFunc(a.declaring, func(ds *tufmeta.Delegations) bool {
+		return ds.Role(name) != nil
+	})
+}
+
+// isTaken reports whether an unlisted version of n declares a name that is somebody else's by what
+// is listed. A name stays with its declarer as long as that one declares it.
+func (a *Assembly) isTaken(n *node, name string) bool {
+	owner := a.owners[name]
+	return n.fresh() && owner != "" && owner != n.role.Name
+}
+
+// countsForNothing reports whether what an unlisted version of n declares by a name counts for
+// nothing.
+func (a *Assembly) countsForNothing(n *node, name string) bool {
+	if owner := a.owners[name]; n.bin || owner != "" && owner != n.role.Name {
+		return true
+	}
+	for m := n; m != nil; m = m.by {
+		if m.role.Name == name || m.within != nil && m.within.Role(name) != nil {
+			return true
+		}
+	}
+	return a.declares(name)
+}
+
+// isListed reports whether the snapshot lists a role.
+func (a *Assembly) isListed(name string) bool {
+	if a.repo.Snapshot == nil {
+		return a.oldVersion(name) > 0 || a.floors[name] > 0
+	}
+	_, ok := a.repo.Snapshot.verified.Listed(name)
+	return ok
+}
+
+// mattering returns the delegated roles that have to be judged. There may be many bins, and few of
+// them matter. If the provider cannot say whether bins are online, no unlisted version of them is
+// accepted, so they need not be read.
+func (a *Assembly) mattering(n *node, all *tufmeta.Delegations) (roles []*tufmeta.Role, pending error) {
+	everyone := a.in.Survey || a.whole || a.made
+	if bins := all.Succinct(); bins != nil && !n.fresh() && !everyone && !a.asked[bins.Name] {
+		h, err := a.custodyOf(a.newNode(n, bins, all))
+		if err != nil {
+			return nil, err
+		}
+		if h.State != custody.Offline {
+			for _, name := range slices.Sorted(maps.Keys(a.asked)) {
+				if role := all.Role(name); role != nil && a.asked[name] {
+					roles = append(roles, role)
+				}
+			}
+			return roles, nil
+		}
+	}
+	for role := range all.All() {
+		yes, err := a.matters(n, role, all)
+		if err != nil {
+			if pending = err; !errors.Is(err, errPending) {
+				return nil, err
+			}
+			continue
+		}
+		if yes || everyone {
+			roles = append(roles, role)
+		}
+	}
+	return roles, pending
+}
+
+// matters reports whether a delegated role has to be judged.
+func (a *Assembly) matters(n *node, role *tufmeta.Role, all *tufmeta.Delegations) (bool, error) {
+	if !all.IsBin(role.Name) || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
+		return true, nil
+	}
+	if a.in.Survey || a.whole || a.made {
+		return true, nil
+	}
+	if n.fresh() {
+		before := (*tufmeta.Delegations)(nil)
+		if n.listed != nil {
+			before, _ = n.listed.file.Delegations()
+		}
+		if !a.isListed(role.Name) || !declaredSo(before, role) {
+			return true, nil
+		}
+	}
+	h, err := a.custodyOf(a.newNode(n, role, all))
+	return h.State == custody.Offline, err
+}
+
+// declaredSo reports whether a role is declared as it was before.
+func declaredSo(before *tufmeta.Delegations, role *tufmeta.Role) bool {
+	if before == nil {
+		return false
+	}
+	was := before.Role(role.Name)
+	return was != nil && was.Equal(role)
+}
+
+// unrepeated returns warnings, each once.
+func unrepeated(warnings []string) (once []string) {
+	seen := map[string]bool{}
+	for _, w := range warnings {
+		if !seen[w] {
+			seen[w] = true
+			once = append(once, w)
+		}
+	}
+	return once
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tufupdate_test
+
+const withRace = false
