@@ -7,6 +7,7 @@ import (
 	"github.com/tufonline/tufonline/internal/custody"
 	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/internal/release"
+	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 )
@@ -65,7 +66,7 @@ func (e *VerificationError) Unwrap() error { return e.Err }
 func permanent(err error) bool {
 	for _, sentinel := range []error{
 		ErrInvalidApp, ErrRootRole, ErrUnknownRole, ErrTargetsOffline, ErrNotBootstrapped, ErrRootExpired, ErrNoKey,
-		storage.ErrInvalidKey, storage.ErrTooLarge,
+		storage.ErrInvalidKey, storage.ErrTooLarge, repofiles.ErrUnreadable,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

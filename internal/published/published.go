@@ -18,8 +18,8 @@
 //
 // Beside them are numbers.go (which version comes next) and layouts.go (a change of consistent
 // snapshots). assemble.go says in which order all is judged, walk.go goes down the delegations,
-// files.go finds the files of one targets role, choose.go says what a roll signs, and foresee.go
-// names files to read ahead.
+// declared.go says who declares which role, files.go finds the files of one targets role, choose.go
+// says what a roll signs, and foresee.go names files to read ahead.
 //
 // The operator's decisions are a [Word]. The time between rolls is tufupdate's.
 package published
