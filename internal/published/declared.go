@@ -189,4 +189,3 @@ func (a *Assembly) findOwners() error {
 	}
 	return nil
 }
-

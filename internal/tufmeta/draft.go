@@ -22,12 +22,9 @@ type Change struct {
 	Version int64     // more than the document's own
 	Expires time.Time // cut to whole seconds
 
-	// The entries of a timestamp or snapshot that change, by role. A role is in one of these.
-	List    map[string]*Document // files that are listed anew
-	Entries map[string]FileInfo  // entries that are written as given
-	Drop    map[string]bool      // entries that leave
-
-	Pin map[string]bool // roles of List of which length and SHA-256 are listed even if they were not before
+	List map[string]*Document // the files that a timestamp or snapshot is to list anew, by role
+	// Pin has those of which length and SHA-256 are to be listed, even if they were not before.
+	Pin map[string]bool
 }
 
 // Next drafts the document that follows v. An entry of a file that v lists already keeps its form:
@@ -52,7 +49,7 @@ func New(kind, specVersion string, c Change) (*Draft, error) {
 		return nil, fmt.Errorf("spec_version: %q is neither 1.N nor 1.N.N", specVersion)
 	}
 	required := mustList(kind)
-	if _, ok := c.Entries[required]; !ok && c.List[required] == nil {
+	if c.List[required] == nil {
 		return nil, fmt.Errorf("does not list %s", required+Suffix)
 	}
 	empty, err := canonicalize(fmt.Appendf(nil, `{"_type":"%s","expires":"","meta":{},"spec_version":"%s","version":0}`,
@@ -72,13 +69,8 @@ func draft(base *Document, c Change) (*Draft, error) {
 		expires: quote(c.Expires.UTC().Format(timeLayout)),
 	}
 	files := map[string]string{} // roles by file, whose order is not that of the roles
-	for _, roles := range []func(func(string) bool){maps.Keys(c.List), maps.Keys(c.Entries), maps.Keys(c.Drop)} {
-		for role := range roles {
-			if _, twice := files[role+Suffix]; twice {
-				return nil, fmt.Errorf("listing %s: in two ways", role)
-			}
-			files[role+Suffix] = role
-		}
+	for role := range c.List {
+		files[role+Suffix] = role
 	}
 	if len(files) > 0 && base.meta == nil {
 		return nil, fmt.Errorf("a document of type %q lists no files", base.kind)
@@ -96,33 +88,22 @@ func draft(base *Document, c Change) (*Draft, error) {
 type listing struct {
 	at       int // index in meta
 	replaces bool
-	text     []byte // nil if the entry leaves
+	text     []byte
 }
 
 // list changes the entry of a role.
 func (d *Draft) list(role string, c Change) error {
 	i, listed := d.base.find(role)
-	l := listing{at: i, replaces: listed}
-	var text []byte
-	var err error
-	if file := c.List[role]; file != nil {
-		before := d.base.model()
-		if listed {
-			before = d.base.meta[i].value.of(d.base.metaValue())
-		}
-		text, err = relist(before, file, c.Pin[role])
-	} else if info, ok := c.Entries[role]; ok {
-		text, err = info.text()
-	} else if !listed || !c.Drop[role] {
-		return nil
+	before := d.base.model()
+	if listed {
+		before = d.base.meta[i].value.of(d.base.metaValue())
 	}
+	text, err := relist(before, c.List[role], c.Pin[role])
 	if err != nil {
 		return err
 	}
-	if text != nil {
-		l.text = append(append(quote(role+Suffix), ':'), text...)
-	}
-	d.listings = append(d.listings, l)
+	text = append(append(quote(role+Suffix), ':'), text...)
+	d.listings = append(d.listings, listing{i, listed, text})
 	return nil
 }
 
@@ -186,7 +167,7 @@ func (d *Draft) writeMeta(out []byte, base value) []byte {
 	out = append(out, '{')
 	start := len(out)
 	add := func(text []byte) {
-		if len(text) > 0 && len(out) > start {
+		if len(out) > start {
 			out = append(out, ',')
 		}
 		out = append(out, text...)

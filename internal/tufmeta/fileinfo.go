@@ -59,25 +59,6 @@ func (info FileInfo) Check(d *Document) error {
 	return nil
 }
 
-// text returns the entry that says this, in canonical form.
-func (info FileInfo) text() ([]byte, error) {
-	if info.Version < 1 || info.Version > MaxVersion {
-		return nil, fmt.Errorf("version %d is not between 1 and %d", info.Version, int64(MaxVersion))
-	}
-	entry := object{"version": strconv.AppendInt(nil, info.Version, 10)}
-	if info.Length > 0 {
-		entry["length"] = strconv.AppendInt(nil, info.Length, 10)
-	}
-	if len(info.Hashes) > 0 {
-		hashes := object{}
-		for algorithm, digest := range info.Hashes {
-			hashes[algorithm] = quote(digest)
-		}
-		entry["hashes"] = hashes.text()
-	}
-	return entry.text(), nil
-}
-
 // The sizes in bytes up to which every client fetches a file whose length is not listed.
 const (
 	maxUnlistedSnapshot = 2_000_000

@@ -35,16 +35,6 @@ func isTopLevel(name string) bool {
 	return name == Root || name == Timestamp || name == Snapshot || name == Targets
 }
 
-// Collides returns the role whose files a role of this name would collide with, in one layout or
-// the other, if there is such a role. It is the first of the Collisions.
-func Collides(name string) (other string, ok bool) {
-	others := Collisions(name)
-	if len(others) == 0 {
-		return "", false
-	}
-	return others[0], true
-}
-
 // Collisions returns the roles whose files a role of this name would collide with if they exist, in
 // one layout or the other:
 //

@@ -125,17 +125,6 @@ func (r *Role) SameKeys(other *Role) bool {
 	return r.err == nil && other.err == nil && r.Threshold == other.Threshold && slices.Equal(r.digests(), other.digests())
 }
 
-// Shares reports whether two roles have a public key in common, under whatever key IDs: what that
-// key has signed for one of them, it may be said to have signed for the other, since a document
-// does not name its role.
-func (r *Role) Shares(other *Role) bool {
-	theirs := other.digests()
-	return slices.ContainsFunc(r.digests(), func(digest string) bool {
-		_, found := slices.BinarySearch(theirs, digest)
-		return found
-	})
-}
-
 // SignedBy returns the digests of the role's keys that have signed d, ascending, each once.
 func (r *Role) SignedBy(d *Document) []string {
 	var signed []string

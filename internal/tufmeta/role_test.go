@@ -428,9 +428,9 @@ func TestRolesAreTheSameIfTheSameSignaturesCount(t *testing.T) {
 	assert.Equal(t, print256, again)
 	other, print384 := fingerprint("x", "ecdsa-sha2-nistp384")
 	assert.NotEqual(t, print256, print384)
-	assert.True(t, role.Shares(other), "though it is the same key")
+	assert.True(t, role.SameKeys(other), "though it is the same key")
 	renamed, _ := fingerprint("y", "ecdsa-sha2-nistp256")
-	assert.True(t, role.Shares(renamed), "whatever it is called")
+	assert.True(t, role.SameKeys(renamed), "whatever it is called")
 }
 
 func TestTheExpiryPeriodOfTufOnCI(t *testing.T) {
