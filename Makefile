@@ -5,7 +5,7 @@ SHELL         := /bin/bash
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN           := $(CURDIR)/.cache/bin
 FUZZTIME      ?= 30s
-MANY          := ^(TestHistories|TestNoFault.*|TestEveryValueReplaced)$$
+MANY          := ^(TestHistories|TestJudge|TestNoFault.*|TestEveryValueReplaced)$$
 
 .PHONY: test soak lint width fmt fuzz bench deps
 
@@ -19,6 +19,8 @@ test: deps
 # The long versions of what proves the promises (docs/reliability.md), which take half an hour or more, and print their figures.
 soak: deps
 	TUF_TEST_SOAK=1 go test -race -v -timeout 3h ./tufupdate ./internal/refserver | grep -v '^ *=== \|^ *--- PASS'
+	go test -timeout 3h -run '^TestJudge$$' -v ./tufupdate -histories 1000000 -lasting 1h -seed $$(date +%s) | grep -v '^ *=== \|^ *--- PASS'
+	go test -timeout 3h -run '^TestRulesAreNoticed$$' -v ./tufupdate -mutants | grep -v '^ *=== '
 	cd integration && TUF_TEST_SOAK=1 TUF_TEST_REQUIRE=1 go test -race -v -timeout 3h ./... | grep -v '^ *=== \|^ *--- PASS'
 	$(MAKE) fuzz FUZZTIME=5m
 

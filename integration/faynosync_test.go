@@ -289,7 +289,7 @@ func TestARollThatFaynosyncOverwritesIsNotTakenForItsOwn(t *testing.T) {
 	overwrite(2)
 	before := in.repo.Read(t, in.repo.File("timestamp", 0))
 	_, err = u.Roll(t.Context(), in.repo.App, nil)
-	require.ErrorContains(t, err, "version 2 has been seen before with other content")
+	require.ErrorContains(t, err, "version 2 is remembered with other content")
 	assert.Equal(t, before, in.repo.Read(t, in.repo.File("timestamp", 0)))
 
 	restarted, err := in.updater(t).Roll(t.Context(), in.repo.App, nil)

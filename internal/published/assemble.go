@@ -183,6 +183,9 @@ func (a *Assembly) run() error {
 		return err
 	}
 	if a.signsSnapshot() {
+		if err := a.checkListedMarks(); err != nil {
+			return err
+		}
 		if err := a.require(tufmeta.Snapshot); err != nil {
 			return err
 		}

@@ -73,6 +73,19 @@ func (a *Assembly) declare(n *node) error {
 	return pending
 }
 
+// declaredRole returns a targets role as its declarer declares it, nil if nobody that was met does.
+func (a *Assembly) declaredRole(name string) *tufmeta.Role {
+	if n := a.nodes[name]; n != nil {
+		return n.role
+	}
+	for _, delegations := range a.declaring {
+		if role := delegations.Role(name); role != nil {
+			return role
+		}
+	}
+	return nil
+}
+
 // declares reports whether a document that was met declares a role.
 func (a *Assembly) declares(name string) bool {
 	return a.nodes[name] != nil || slices.ContainsFunc(a.declaring, func(ds *tufmeta.Delegations) bool {

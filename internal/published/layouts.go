@@ -82,8 +82,10 @@ func (a *Assembly) toCopy(layout repofiles.Layout) (map[string]int64, error) {
 	if layout.Consistent == a.layout.Consistent && a.repo.Made == nil {
 		return roles, nil // they are read there
 	}
-	for role, d := range a.repo.Accepted {
-		roles[role] = d.Version()
+	if a.signsSnapshot() { // or else they are not listed yet
+		for role, d := range a.repo.Accepted {
+			roles[role] = d.Version()
+		}
 	}
 	if a.repo.Snapshot == nil {
 		for role, d := range a.repo.Made {
@@ -139,7 +141,7 @@ func (a *Assembly) source(role string, version int64) (*repofiles.File, error) {
 	switch {
 	case role == tufmeta.Snapshot:
 		return a.repo.Snapshot.file, nil
-	case a.nodes[role] != nil && a.nodes[role].doc != nil:
+	case a.nodes[role] != nil && a.nodes[role].doc != nil && a.nodes[role].doc.Version() == version:
 		return a.nodes[role].doc.file, nil
 	}
 	f, err := a.listed(role, version, nil)
@@ -211,7 +213,10 @@ func (a *Assembly) switching() bool {
 
 // signsSnapshot reports whether the next release has a new snapshot.
 func (a *Assembly) signsSnapshot() bool {
-	return !IsTimestampOnly(a.repo.Roles) || a.repo.Made != nil || len(a.repo.Sign) > 0
+	// Without consistent snapshots an upload has taken the place of what is listed, and cannot be
+	// copied as that.
+	moves := a.layout.Consistent != a.repo.Layout.Consistent && len(a.repo.Accepted) > 0
+	return !IsTimestampOnly(a.repo.Roles) || a.repo.Made != nil || len(a.repo.Sign) > 0 || moves
 }
 
 // saysTheSame reports whether two files differ in nothing that is signed.

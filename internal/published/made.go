@@ -99,11 +99,11 @@ func (a *Assembly) lacks(missing []string) error {
 		"put these files back, or give the versions that are to be listed, 0 for none", strings.Join(missing, ", "), more)
 }
 
-// isNew reports whether the store has no file of a role under a versioned name, as far as it can be
-// listed.
+// isNew reports whether the store has no file of a role, as far as it can be listed.
 func (a *Assembly) isNew(role string) bool {
 	names, _ := a.files.Names()
-	return names.Err == nil && a.index != nil && len(a.index[role]) == 0
+	plain := repofiles.Layout{App: a.in.App}.Name(role, 0)
+	return names.Err == nil && a.index != nil && len(a.index[role]) == 0 && !slices.Contains(names.All, plain)
 }
 
 // floor returns what the old snapshot lists of a role, or another that present keys have signed, or
@@ -112,12 +112,15 @@ func (a *Assembly) floor(role *tufmeta.Role) int64 {
 	return max(a.oldVersion(role.Name), a.floors[role.Name], a.in.Marks.Of(role).Version)
 }
 
-func (a *Assembly) oldVersion(role string) int64 {
+func (a *Assembly) oldVersion(role string) int64 { return a.oldInfo(role).Version }
+
+// oldInfo returns what the old snapshot lists of a role.
+func (a *Assembly) oldInfo(role string) tufmeta.FileInfo {
 	if a.old == nil || a.old.Type() != tufmeta.Snapshot {
-		return 0
+		return tufmeta.FileInfo{}
 	}
 	info, _ := a.old.Listed(role)
-	return info.Version
+	return info
 }
 
 // findMade finds the files of a role for a snapshot that is made: the version that was listed,
@@ -151,6 +154,15 @@ func (a *Assembly) findMade(f *find, by *tufmeta.Role) error {
 	f.listed, f.given = files[f.info.Version], files[given]
 	if f.listed == nil && f.info.Version > 0 {
 		f.err = a.fileError(name, f.info.Version, errNotFound)
+	}
+	if info := a.oldInfo(name); f.listed != nil && info.Version == f.info.Version {
+		if err := info.Check(f.listed.Document); err != nil {
+			f.err = a.reject(name, f.listed, err)
+			if f.given == f.listed {
+				f.given = nil
+			}
+			f.listed = nil
+		}
 	}
 	for _, version := range slices.Sorted(maps.Keys(files)) {
 		if version > f.info.Version {

@@ -36,6 +36,33 @@ func checkRoots(mark repofiles.Mark, roots []*tufmeta.RootDocument) error {
 	return nil
 }
 
+// checkListedMarks returns an error if the next snapshot would list an older version of a role than
+// is remembered.
+func (a *Assembly) checkListedMarks() error {
+	if a.repo.Snapshot == nil {
+		return nil // makeSnapshot has looked
+	}
+	signed := map[string]bool{}
+	for _, base := range a.repo.Sign {
+		signed[base.role.Name] = true
+	}
+	for name := range a.in.Marks.Roles {
+		role := a.declaredRole(name)
+		if role == nil || signed[name] {
+			continue
+		}
+		mark, listed := a.in.Marks.Of(role), a.listedVersion(name)
+		if d := a.repo.Accepted[name]; d != nil {
+			listed = d.Version()
+		}
+		if listed < mark.Version {
+			return a.reject(tufmeta.Snapshot, a.repo.Snapshot.file, fmt.Errorf("it lists role %s version %d, and %d is "+
+				"remembered: %s", name, listed, mark.Version, forgetting))
+		}
+	}
+	return nil
+}
+
 // remembered returns an error if a document of a role is from before what is remembered. What only
 // replaced keys have signed does not matter.
 func (a *Assembly) remembered(role *tufmeta.Role, f *repofiles.File) error {

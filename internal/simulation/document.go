@@ -225,10 +225,18 @@ func (d *draft) declare(role object, name, named string, isNamed bool) {
 
 func (d *draft) undelegate(name string) {
 	roles, _ := d.delegations()["roles"].([]any)
-	d.delegations()["roles"] = slices.DeleteFunc(roles, func(role any) bool {
+	roles = slices.DeleteFunc(roles, func(role any) bool {
 		o, ok := role.(object)
 		return ok && o["name"] == name
 	})
+	switch {
+	case len(roles) > 0:
+		d.delegations()["roles"] = roles
+	case d.delegations()["succinct_roles"] != nil:
+		delete(d.delegations(), "roles")
+	default: // go-tuf cannot read roles that are empty
+		delete(d.signed, "delegations")
+	}
 }
 
 // put puts a value into a place, or takes out what is there if it is nil.

@@ -89,7 +89,7 @@ func (r *rolling) judgeKey(s signing) {
 	if s.role == "targets" && r.names(s.role, s.public) {
 		return
 	}
-	if r.again && (r.treeWas[s.role].halves()[s.public] || j.declared()[s.role].halves()[s.public]) {
+	if r.again && (r.treeWas[s.role].halves()[s.public] || j.declared()[s.role].halves()[s.public] || j.wasNamed(s)) {
 		return // the process knew documents that are not there now
 	}
 	if !ok || !who.halves()[s.public] {
@@ -123,6 +123,20 @@ func (r *rolling) judgeKey(s signing) {
 	}
 	j.complain(KindLent, "key %s signed %s %d, whose declarers are in other hands, unnamed", j.name(s.keyID), s.role,
 		s.paper.version)
+}
+
+// wasNamed reports whether some release has named a key for a role.
+func (j *judge) wasNamed(s signing) bool {
+	for _, versions := range j.listed {
+		for _, p := range versions {
+			for _, d := range p.delegations {
+				if slices.Contains(d.names(), s.role) && d.halves()[s.public] {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // prefixOf returns the prefix of a bin's name.
@@ -181,6 +195,15 @@ func (r *rolling) judgeWords(role string, p *paper, signs bool) {
 		if why == "" && r.believes(role, p) {
 			why = "the operator's word"
 		}
+		if q := r.shownOnce[role]; why == "" && r.again && q != nil && q.content == p.content {
+			why = "present keys signed it by the root that the process knew, and it was given up"
+		}
+		if q := r.shown[role]; why == "" && q != nil && q.content == p.content {
+			why = "present keys signed it by the newest root that the process can know, and it was published"
+		}
+		if why == "" && r.isOnly(role, p) {
+			why = "present keys signed it, and there is no other file"
+		}
 		if why == "" {
 			j.complain(KindWords, "%s %d is %s, and says what nobody entitled has said of %s", role, p.version, verb, role)
 			return
@@ -192,6 +215,15 @@ func (r *rolling) judgeWords(role string, p *paper, signs bool) {
 		j.complain(KindBack, "%s %d is %s with the words of its holders' statement %d, where %d was published",
 			role, p.version, verb, i+1, f.said+1)
 	}
+}
+
+// isOnly reports whether a document says what the one file of its role said before, without
+// consistent snapshots. An attacker who holds a present key may have put it there. If another role
+// has one of the keys, it may be that one's, and counts for nothing.
+func (r *rolling) isOnly(role string, p *paper) bool {
+	only, who := r.only[role], r.tree[role]
+	return only != nil && only.content == p.content && only.by(who) && who.all(only.paths, role) &&
+		!sharesKeys(role, r.tree)
 }
 
 // believes reports whether the operator has named a role's document, by its content.

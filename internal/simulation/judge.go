@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -331,7 +332,12 @@ func (j *judge) restoreListed(s state) {
 	for name, p := range s.names {
 		role := roleOf(name)
 		listed := j.listed[role][p.version]
-		if p.kind == "targets" && listed != nil && listed != p && !p.by(declared[role]) {
+		if p.kind != "targets" || listed == nil || listed == p {
+			continue
+		}
+		// Or what is not signed was changed, as signatures are added.
+		envelope := p.canonical == listed.canonical && string(j.honest[name]) != string(p.data)
+		if !p.by(declared[role]) || envelope {
 			s.papers[role], s.names[name] = listed, listed
 		}
 	}
@@ -344,14 +350,9 @@ func (j *judge) afterStep() {
 		j.read(data)
 	}
 	root := j.newest()
-	s := j.published(root)
-	if s.genuine && s.papers["targets"] != nil {
-		look := func(role string) *paper { return s.papers[role] }
-		for role, who := range j.declaredBy(root, look) {
-			p := s.papers[role]
-			if p != nil && p.by(who) && j.index(role, p.content) < 0 && who.all(p.paths, role) {
-				j.excuse(role, p.content, "present keys signed it, and it was published")
-			}
+	for role, p := range j.shown(root, j.published(root)) {
+		if j.index(role, p.content) < 0 {
+			j.excuse(role, p.content, "present keys signed it, and it was published")
 		}
 	}
 	for _, f := range j.followers {
@@ -363,6 +364,22 @@ func (j *judge) afterStep() {
 			}
 		}
 	}
+}
+
+// shown returns the documents that are listed, and signed by the keys that one who trusts a root
+// takes for the present ones.
+func (j *judge) shown(root *paper, s state) map[string]*paper {
+	all := map[string]*paper{}
+	if !s.genuine || s.papers["targets"] == nil {
+		return all
+	}
+	look := func(role string) *paper { return s.papers[role] }
+	for role, who := range j.declaredBy(root, look) {
+		if p := s.papers[role]; p != nil && p.by(who) && who.all(p.paths, role) {
+			all[role] = p
+		}
+	}
+	return all
 }
 
 // view returns the newest root that a process knows: by its pin, by what it remembers, and by what
@@ -450,9 +467,12 @@ func (j *judge) floors(p *process, view *paper, s state) map[string]floor {
 }
 
 // remains returns how far roles have come by what is left in the store, where the timestamp or the
-// snapshot is not genuine: by the newest snapshot of a release, or by the files that releases list.
+// snapshot is not genuine: by the newest snapshot of a release whose files are all there, or by the
+// files that releases list. If an attacker has taken or exchanged files of the newest, the store
+// shows an earlier state, as one that was put back does. Only if no snapshot is whole, and one has
+// to be made, the newest counts all the same.
 func (j *judge) remains(view *paper) map[string]floor {
-	var newest *paper
+	var newest, whole *paper
 	all := map[string]floor{}
 	for name, data := range j.world.files() {
 		p := j.read(data)
@@ -465,6 +485,9 @@ func (j *judge) remains(view *paper) map[string]floor {
 			if newest == nil || newest.version < p.version {
 				newest = p
 			}
+			if (whole == nil || whole.version < p.version) && j.isWhole(view, p) {
+				whole = p
+			}
 		case p.kind == "targets" && j.listed[role][p.version] == p:
 			f := floor{p.version, j.index(role, p.content)}
 			if all[role].version < f.version {
@@ -472,10 +495,27 @@ func (j *judge) remains(view *paper) map[string]floor {
 			}
 		}
 	}
-	if newest != nil {
+	if newest = cmp.Or(whole, newest); newest != nil {
 		return j.floorsOf(newest, nil)
 	}
 	return all
+}
+
+// isWhole reports whether the store has all files that a snapshot lists, to the byte, and they
+// verify.
+func (j *judge) isWhole(view, snapshot *paper) bool {
+	papers := map[string]*paper{}
+	for role, e := range snapshot.meta {
+		if papers[role] = j.find(view, role, e); papers[role] == nil || papers[role] != j.listed[role][e.version] {
+			return false
+		}
+	}
+	for role, who := range j.declaredBy(view, func(role string) *paper { return papers[role] }) {
+		if p := papers[role]; p != nil && !p.by(who) {
+			return false
+		}
+	}
+	return true
 }
 
 // declaredKey returns the public half of a key that a provider is asked for.

@@ -73,6 +73,11 @@ func (r *rolling) judgeSnapshot(p *paper) {
 			continue
 		}
 		s := r.before.snapshot
+		only := r.only["snapshot"]
+		if s == nil && only != nil && only.by(r.view.roles["snapshot"]) && only.meta[role].version == 0 {
+			j.excuses["present keys signed a snapshot without it, and there is no other file"]++
+			continue
+		}
 		if _, ok := r.tree[role]; ok {
 			j.complain(KindLeaves, "%s left snapshot %d, and is declared", role, p.version)
 		} else if s != nil && s.by(r.view.roles["snapshot"]) && s.meta[role].version > 0 {
@@ -95,7 +100,8 @@ func (r *rolling) judgeEntry(role string, e entry) {
 	}
 	doc := r.resolve(role, e)
 	if doc == nil {
-		if _, declared := r.tree[role]; declared && !r.again {
+		inVain := !j.world.fails.none() && len(r.messages(prefixOf(role), e.version)) > 0 // a bin's that was not written
+		if _, declared := r.tree[role]; declared && !r.again && !inVain {
 			j.complain(KindUnlisted, "%s %d is listed, and there is no such file", role, e.version)
 		}
 		return

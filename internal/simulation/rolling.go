@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/tufupdate"
@@ -16,14 +17,17 @@ type (
 
 // A rolling is a process's work between two looks of the judge.
 type rolling struct {
-	judge  *judge
-	p      *process
-	view   *paper // nil: no root of this repository is pinned
-	before state
-	floors map[string]floor
-	known  map[string]floor // of these, what the process must know
-	sights []sight          // of the followers, and of a new one
-	ahead  []bool
+	judge     *judge
+	p         *process
+	view      *paper // nil: no root of this repository is pinned
+	before    state
+	floors    map[string]floor
+	known     map[string]floor // of these, what the process must know
+	sights    []sight          // of the followers, and of a new one
+	ahead     []bool
+	shown     map[string]*paper // by role: listed, and signed by the keys of the view
+	shownOnce map[string]*paper // likewise, by the root that the process knew
+	only      map[string]*paper // without consistent snapshots: the one file that a role had before
 
 	advanced bool // time passed: clients may reject what expired
 
@@ -46,6 +50,20 @@ func (j *judge) before(p *process) *rolling {
 	r.before = j.published(r.view)
 	r.floors = j.floors(p, r.view, r.before)
 	r.known = p.known.floors
+	r.shown = j.shown(r.view, r.before)
+	if root := j.known(p).root; root > 0 {
+		r.shownOnce = j.shown(j.roots[root-1], r.before)
+	}
+	r.only = map[string]*paper{}
+	if !r.view.consistent {
+		for name := range j.world.files() {
+			name = strings.TrimPrefix(name, j.world.repo.App+"/")
+			p := j.file(name)
+			if p.problem == nil && (p.kind == "targets" || p.kind == "snapshot") && !versioned.MatchString(name) {
+				r.only[roleOf(name)] = p
+			}
+		}
+	}
 	for _, f := range j.everybody() {
 		s := j.look(f)
 		r.sights = append(r.sights, s)

@@ -55,7 +55,9 @@ func (r *rolling) judgeSights(published bool, failed error) {
 		}
 		fresh := r.sights[len(r.sights)-1]
 		for _, role := range slices.Sorted(maps.Keys(b.papers)) {
-			if fresh.failed[role] == nil { // or else its holders have uploaded what no client reads
+			only := r.only[role]
+			// Or else its holders have uploaded what no client reads.
+			if fresh.failed[role] == nil && (only == nil || !expired(only)) {
 				r.judgeSight(f, role, b, a)
 			}
 		}

@@ -211,6 +211,7 @@ func (w *World) save(words *words) string {
 func (w *World) putBack(words *words) string {
 	state := w.state(words.first())
 	w.rewind()
+	w.wentBack = true
 	w.store.written = map[string]string{} // a new process cannot know what is gone
 	if names := words.plain(); len(names) > 0 {
 		for _, name := range names {

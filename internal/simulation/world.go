@@ -48,6 +48,7 @@ type World struct {
 	laid        []*testrepo.Key            // ready in the key provider, for the next root
 	absent      map[string]bool            // IDs of keys that the operator does not hold
 	withheld    map[string][]byte          // files that an attacker withholds, by name
+	wentBack    bool                       // the store was put back, or files of it
 }
 
 // New returns a world in which nothing is yet. Its first step is repo.
