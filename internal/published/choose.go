@@ -130,7 +130,9 @@ func (a *Assembly) choose(n *node) (bool, error) {
 		return true, nil
 	}
 	if n.doc == nil {
-		a.repo.warn("%v", n.err)
+		if n.role.Problem() == nil { // of which the document that declares it has warned
+			a.repo.warn("%v", n.err)
+		}
 		return false, nil
 	}
 	return n.doc.Believed(), nil
