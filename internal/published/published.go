@@ -86,7 +86,7 @@ func (d *Document) File() *repofiles.File {
 
 // Believed reports whether the document counts on the operator's word (rule 3). Its role's present
 // keys have not signed it, so clients reject it.
-func (d *Document) Believed() bool { return d.verified.Believed() }
+func (d *Document) Believed() bool { return d != nil && d.verified.Believed() }
 
 // Version returns the document's version.
 func (d *Document) Version() int64 { return d.verified.Version() }

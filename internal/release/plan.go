@@ -65,6 +65,9 @@ func (r *Roll) step(ctx context.Context, base published.Base) (step, error) {
 	if version == 0 {
 		version = time.Now().Unix()
 	}
+	if d.Believed() && version+1 == d.Version() { // which its role's present keys have not signed
+		version++
+	}
 	if version++; version > tufmeta.MaxVersion {
 		return step{}, fmt.Errorf("role %s: %w", role.Name, base.Exhausted())
 	}

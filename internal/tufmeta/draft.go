@@ -19,7 +19,7 @@ type Draft struct {
 
 // A Change says how a document differs from the one that it follows.
 type Change struct {
-	Version int64     // more than the document's own
+	Version int64     // more than the document's own, unless that is believed: no client counts its number
 	Expires time.Time // cut to whole seconds
 
 	List map[string]*Document // the files that a timestamp or snapshot is to list anew, by role
@@ -31,7 +31,7 @@ type Change struct {
 // length and hashes are given where they were, and unknown fields stay. A new file is listed in the
 // way that targets.json is. All other values stay as they are, byte for byte.
 func (v *Verified) Next(c Change) (*Draft, error) {
-	if c.Version <= v.version || c.Version > MaxVersion {
+	if c.Version <= v.version && !v.believed || c.Version == v.version || c.Version > MaxVersion {
 		return nil, fmt.Errorf("version %d cannot follow %d", c.Version, v.version)
 	}
 	return draft(v.Document, c)
