@@ -182,7 +182,7 @@ func (a *Assembly) stands(f, leads *repofiles.File) (bool, error) {
 	}
 	a.repo.Snapshot, a.whole = d, true
 	defer func() { a.whole = false }()
-	err = a.walk()
+	err = a.decide()
 	if err == nil {
 		for _, n := range a.order {
 			if a.isListed(n.role.Name) && n.doc == nil && !n.isDisabled() {

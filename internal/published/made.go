@@ -58,7 +58,7 @@ func (a *Assembly) makeSnapshot(leads *repofiles.File) error {
 			mark.Version, forgetting))
 	}
 	a.made, a.old = true, a.oldSnapshot(leads)
-	if err := a.walk(); err != nil {
+	if err := a.decide(); err != nil {
 		return err
 	}
 	made := map[string]*Document{}

@@ -64,6 +64,16 @@ func (a *Assembly) judgeTargets() error {
 	for _, role := range a.repo.Roles {
 		a.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
 	}
+	if err := a.decide(); err != nil {
+		return err
+	}
+	a.repo.targets = a.order
+	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
+	return nil
+}
+
+// decide walks until it is certain which documents count.
+func (a *Assembly) decide() error {
 	for again := true; again; {
 		if err := a.walk(); err != nil {
 			return err
@@ -90,8 +100,6 @@ func (a *Assembly) judgeTargets() error {
 			}
 		}
 	}
-	a.repo.targets = a.order
-	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
 	return nil
 }
 
