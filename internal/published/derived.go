@@ -131,7 +131,7 @@ func (a *Assembly) derive(above int64, leads *repofiles.File) error {
 		if err != nil || follows {
 			return err
 		}
-		a.finds, a.unfit, a.notes = map[string]*find{}, map[*repofiles.File]error{}, nil
+		a.finds, a.unfit, a.owners, a.notes = map[string]*find{}, map[*repofiles.File]error{}, nil, nil
 	}
 	a.useLayout(reading)
 	return a.makeSnapshot(leads)

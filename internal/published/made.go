@@ -18,33 +18,31 @@ import (
 // it.
 //
 // The old snapshot is the one that the timestamp leads to. It is known if the timestamp satisfies
-// rule 1, if memory has that snapshot as the newest, or, where memory has none, if both are by keys
-// that an earlier root names. Otherwise anybody may have put it there.
+// rule 1 and lists a hash of it, if memory has that snapshot as the newest, or, where memory has
+// none, if both are by keys that a root names that was followed. Otherwise anybody may have put it
+// there.
 
 // oldSnapshot returns the snapshot that the timestamp leads to if it is known, else nil.
 func (a *Assembly) oldSnapshot(leads *repofiles.File) *repofiles.File {
-	newest := a.in.Marks.Newest(tufmeta.Snapshot)
-	switch {
-	case leads == nil, leads.Document == nil:
+	if leads == nil || leads.Document == nil {
 		return nil
-	case a.repo.Timestamp != nil, newest.Version > 0 && newest.Sum == leads.SignedSum():
-		return leads
-	case newest.Version == 0 && a.byEarlierRoot(tufmeta.Timestamp, a.timestamp) &&
-		(a.byEarlierRoot(tufmeta.Snapshot, leads) || a.isPresent(leads)):
-		return leads
 	}
-	return nil
+	newest := a.in.Marks.Newest(tufmeta.Snapshot)
+	known := newest.Version > 0 && newest.Sum == leads.SignedSum() ||
+		newest.Version == 0 && a.bySomeRoot(tufmeta.Timestamp, a.timestamp) && a.bySomeRoot(tufmeta.Snapshot, leads)
+	if d := a.repo.Timestamp; d != nil {
+		info, _ := d.verified.Listed(tufmeta.Snapshot)
+		known = known || len(info.Hashes) > 0
+	}
+	if !known {
+		return nil
+	}
+	return leads
 }
 
-func (a *Assembly) isPresent(f *repofiles.File) bool {
-	_, err := f.Verify(a.root().Roles[tufmeta.Snapshot])
-	return err == nil
-}
-
-// byEarlierRoot reports whether a file is signed by the keys that a root names that the newest one
-// follows.
-func (a *Assembly) byEarlierRoot(role string, f *repofiles.File) bool {
-	return f.Document != nil && slices.ContainsFunc(a.roots[:len(a.roots)-1], func(root *tufmeta.RootDocument) bool {
+// bySomeRoot reports whether a file is signed by the keys that a root names that was followed.
+func (a *Assembly) bySomeRoot(role string, f *repofiles.File) bool {
+	return f.Document != nil && slices.ContainsFunc(a.roots, func(root *tufmeta.RootDocument) bool {
 		_, err := f.Verify(root.Roles[role])
 		return err == nil
 	})
