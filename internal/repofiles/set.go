@@ -125,11 +125,11 @@ func (s *Set) Fetch(ctx context.Context, needed, ahead []Request) error {
 		guessed.Wait()
 		close(all)
 	}()
-	patience := time.NewTimer(time.Since(begun))
-	defer patience.Stop()
+	patience, done := context.WithTimeout(ctx, time.Since(begun))
+	defer done()
 	select {
 	case <-all:
-	case <-patience.C:
+	case <-patience.Done():
 	}
 	return nil
 }
