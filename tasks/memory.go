@@ -136,10 +136,10 @@ func (m *Memory) begin(r *run, t *Task) { r.begun.Go(func() { m.do(r, t) }) }
 
 // do works a task to its end. A panic and a Goexit in work end it too.
 func (m *Memory) do(r *run, t *Task) {
-	result, err := Result{}, errors.New("work ended without a result")
+	result, err := Result{}, WithCode(errors.New("work ended without a result"), CodePanic)
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = WithCode(fmt.Errorf("panic: %v", p), CodePanic)
 		}
 		m.end(t, result, err)
 	}()
@@ -158,7 +158,7 @@ func (m *Memory) start(t *Task) Task {
 func (m *Memory) end(t *Task, result Result, err error) {
 	state := StateSuccess
 	result = cloneResult(result)
-	result.Error = ""
+	result.Error, result.Code = "", CodeOf(err)
 	if err != nil {
 		state, result.Error = StateFailure, err.Error()
 	}
@@ -189,6 +189,7 @@ func clone(t Task) Task {
 func cloneResult(r Result) Result {
 	r.Roles = slices.Clone(r.Roles)
 	r.Versions = maps.Clone(r.Versions)
+	r.Accepted = maps.Clone(r.Accepted)
 	r.Warnings = slices.Clone(r.Warnings)
 	return r
 }

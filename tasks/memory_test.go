@@ -186,18 +186,22 @@ func TestATaskEndsHoweverItsWorkEnds(t *testing.T) {
 		name string
 		work func(context.Context, tasks.Task) (tasks.Result, error)
 		want string
+		code string
 	}{
 		{"by an error", func(context.Context, tasks.Task) (tasks.Result, error) {
-			return tasks.Result{},
-				errors.New("no key")
-		}, "no key"},
-		{"by a panic", func(context.Context, tasks.Task) (tasks.Result, error) { panic("no key") }, "panic: no key"},
+			return tasks.Result{}, tasks.WithCode(errors.New("no key"), "key_missing")
+		}, "no key", "key_missing"},
+		{"by an error without a code", func(context.Context, tasks.Task) (tasks.Result, error) {
+			return tasks.Result{}, errors.New("no key")
+		}, "no key", ""},
+		{"by a panic", func(context.Context, tasks.Task) (tasks.Result, error) { panic("no key") }, "panic: no key",
+			tasks.CodePanic},
 		{"by a panic with an error", func(context.Context, tasks.Task) (tasks.Result, error) { panic(errors.New("no key")) },
-			"panic: no key"},
+			"panic: no key", tasks.CodePanic},
 		{"by ending its goroutine", func(context.Context, tasks.Task) (tasks.Result, error) {
 			runtime.Goexit()
 			return tasks.Result{}, nil
-		}, "work ended without a result"},
+		}, "work ended without a result", tasks.CodePanic},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -208,7 +212,7 @@ func TestATaskEndsHoweverItsWorkEnds(t *testing.T) {
 				got, err := m.Get(t.Context(), "a")
 				require.NoError(t, err)
 				assert.Equal(t, tasks.StateFailure, got.State)
-				assert.Equal(t, tasks.Result{Error: c.want}, got.Result)
+				assert.Equal(t, tasks.Result{Error: c.want, Code: c.code}, got.Result)
 				require.NoError(t, m.Add(t.Context(), task("b")), "the ended task takes no room")
 				stop()
 			})

@@ -42,14 +42,16 @@ type Task struct {
 	Updated     time.Time // when State last changed
 	Attempt     int       // how many attempts have begun
 	MaxAttempts int       // how many attempts the task has at most
-	Result      Result    // before the task has ended only Error may be set, by a failed attempt
+	Result      Result    // before the task has ended, Error and Code are those of a failed attempt
 }
 
 // A Result is the outcome of a task.
 type Result struct {
 	Error    string           // why the last attempt failed; empty on success
+	Code     string           // what kind of error it is, for programs; see WithCode; empty on success
 	Roles    []string         // the signed roles, in the order in which they were published
 	Versions map[string]int64 // the version of each of Roles
+	Accepted map[string]int64 // by role, the uploaded versions that the release lists for the first time
 	Warnings []string         // for the operator; they did not stop the work
 }
 
@@ -94,10 +96,12 @@ type Store interface {
 	// The context of work has the values of ctx and does not end with it. It may end if work takes
 	// too long.
 	//
-	//   - If work returns an error, the task ends in StateFailure with the error's text.
+	//   - If work returns an error, the task ends in StateFailure with the error's text and code.
+	//     [WithCode] gives an error its code. Run ignores Error and Code of work's Result.
 	//   - If the error is [Temporary], the store may begin other attempts later, a limited number.
-	//   - If work panics, that is an error that is not Temporary.
+	//   - If work panics, that is an error with CodePanic that is not Temporary.
 	//   - If a started task loses its worker, it is worked again. So work must be safe to repeat.
+	//     If that was its last attempt, the task ends in StateFailure with CodeLost.
 	//
 	// Several Runs may be active in one process. With a durable store they may be in many
 	// processes.

@@ -59,7 +59,7 @@ func (m *Mirror) Run(ctx context.Context, work func(context.Context, tasks.Task)
 		defer func() {
 			p := recover()
 			if p != nil {
-				err = fmt.Errorf("panic: %v", p)
+				err = tasks.WithCode(fmt.Errorf("panic: %v", p), tasks.CodePanic)
 			}
 			m.write(ctx, ended(t, result, err), "")
 			if p != nil {
@@ -73,9 +73,9 @@ func (m *Mirror) Run(ctx context.Context, work func(context.Context, tasks.Task)
 // ended returns a task as its store will have it after this attempt.
 func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 	t.State, t.Updated, t.Result = tasks.StateSuccess, time.Now(), result
-	t.Result.Error = ""
+	t.Result.Error, t.Result.Code = "", ""
 	if err != nil {
-		t.State, t.Result = tasks.StateFailure, tasks.Result{Error: err.Error()}
+		t.State, t.Result = tasks.StateFailure, tasks.Result{Error: err.Error(), Code: tasks.CodeOf(err)}
 		if tasks.IsTemporary(err) && t.Attempt < t.MaxAttempts {
 			t.State = tasks.StatePending
 		}

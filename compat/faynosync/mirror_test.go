@@ -68,13 +68,16 @@ func record(t testing.TB, f *fakeRedis) (got map[string]any) {
 func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 	const says, task = "last_update", "force_online_metadata_update"
 	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // the start of time in a bubble
-	failed := tasks.Result{Error: "store is down"}
-	object := func(message, why string, status bool, details map[string]any) map[string]any {
+	noKey := tasks.WithCode(errors.New("no key"), "key_missing")
+	down := tasks.Temporary(tasks.WithCode(errors.New("store is down"), "store_unavailable"))
+	panicked := tasks.WithCode(errors.New("panic: oh no"), tasks.CodePanic)
+	failed := tasks.Result{Error: "store is down", Code: "store_unavailable"}
+	object := func(message string, why error, status bool, details map[string]any) map[string]any {
 		result := map[string]any{
 			"message": message, "status": status, "task": task, says: "2000-01-01T00:00:00.000000+00:00", "details": details,
 		}
-		if why != "" {
-			result["error"] = why
+		if why != nil {
+			result["error"], result["error_code"] = why.Error(), tasks.CodeOf(why)
 		}
 		return result
 	}
@@ -82,7 +85,7 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 		return map[string]any{"updated_roles": []any{}, "versions": map[string]any{}, "attempt": n}
 	}
 	published := tasks.Result{Roles: []string{"snapshot", "timestamp"},
-		Versions: map[string]int64{"snapshot": 4, "timestamp": 7}}
+		Versions: map[string]int64{"snapshot": 4, "timestamp": 7}, Accepted: map[string]int64{"targets": 3}}
 
 	for name, test := range map[string]struct {
 		task   tasks.Task
@@ -95,47 +98,47 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
 			work:   func() (tasks.Result, error) { return published, nil },
 			before: map[string]any{"state": "STARTED"},
-			after: map[string]any{"state": "SUCCESS", "result": object("Online metadata updated.", "", true, map[string]any{
+			after: map[string]any{"state": "SUCCESS", "result": object("Online metadata updated.", nil, true, map[string]any{
 				"updated_roles": []any{"snapshot", "timestamp"}, "versions": map[string]any{"snapshot": 4.0,
-					"timestamp": 7.0}, "attempt": 1.0,
+					"timestamp": 7.0}, "accepted_versions": map[string]any{"targets": 3.0}, "attempt": 1.0,
 			})},
 		},
 		"failure": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
-			work:   func() (tasks.Result, error) { return published, errors.New("no key") },
+			work:   func() (tasks.Result, error) { return published, noKey },
 			before: map[string]any{"state": "STARTED"},
 			after: map[string]any{"state": "FAILURE",
-				"result": object("Online metadata update failed.", "no key", false, nothing(1))},
+				"result": object("Online metadata update failed.", noKey, false, nothing(1))},
 		},
 		"panic": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
 			work:   func() (tasks.Result, error) { panic("oh no") },
 			before: map[string]any{"state": "STARTED"},
 			after: map[string]any{"state": "FAILURE",
-				"result": object("Online metadata update failed.", "panic: oh no", false, nothing(1))},
+				"result": object("Online metadata update failed.", panicked, false, nothing(1))},
 			panics: "oh no",
 		},
 		"failure for now": {
 			task:   tasks.Task{Attempt: 1, MaxAttempts: 20},
-			work:   func() (tasks.Result, error) { return tasks.Result{}, tasks.Temporary(errors.New("store is down")) },
+			work:   func() (tasks.Result, error) { return tasks.Result{}, down },
 			before: map[string]any{"state": "STARTED"},
 			after: map[string]any{"state": "PENDING", "result": object(
-				"Online metadata update failed and will be tried again.", "store is down", false, nothing(1))},
+				"Online metadata update failed and will be tried again.", down, false, nothing(1))},
 		},
 		"success after a failure": {
 			task: tasks.Task{Attempt: 2, MaxAttempts: 20, Updated: now, Result: failed},
 			work: func() (tasks.Result, error) { return tasks.Result{}, nil },
 			before: map[string]any{"state": "STARTED", "result": object(
-				"Online metadata update failed and is tried again.", "store is down", false, nothing(2))},
-			after: map[string]any{"state": "SUCCESS", "result": object("Online metadata updated.", "", true, nothing(2))},
+				"Online metadata update failed and is tried again.", down, false, nothing(2))},
+			after: map[string]any{"state": "SUCCESS", "result": object("Online metadata updated.", nil, true, nothing(2))},
 		},
 		"failure for now, for the last time": {
 			task: tasks.Task{Attempt: 20, MaxAttempts: 20, Updated: now, Result: failed},
-			work: func() (tasks.Result, error) { return tasks.Result{}, tasks.Temporary(errors.New("store is down")) },
+			work: func() (tasks.Result, error) { return tasks.Result{}, down },
 			before: map[string]any{"state": "STARTED", "result": object(
-				"Online metadata update failed and is tried again.", "store is down", false, nothing(20))},
+				"Online metadata update failed and is tried again.", down, false, nothing(20))},
 			after: map[string]any{"state": "FAILURE",
-				"result": object("Online metadata update failed.", "store is down", false, nothing(20))},
+				"result": object("Online metadata update failed.", down, false, nothing(20))},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

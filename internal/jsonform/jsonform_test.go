@@ -30,8 +30,9 @@ func task(state tasks.State, result tasks.Result) tasks.Task {
 // published is a result in which every field is set.
 func published() tasks.Result {
 	return tasks.Result{
-		Error: "store is down", Roles: []string{"snapshot", "timestamp"},
-		Versions: map[string]int64{"timestamp": 7, "snapshot": 1 << 60}, Warnings: []string{"root <expires>"},
+		Error: "store is down", Code: "store_unavailable", Roles: []string{"snapshot", "timestamp"},
+		Versions: map[string]int64{"timestamp": 7, "snapshot": 1 << 60}, Accepted: map[string]int64{"targets": 1 << 60},
+		Warnings: []string{"root <expires>"},
 	}
 }
 
@@ -39,8 +40,8 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 	gone := int64(-60)
 	const outcome = `"status":false,"task":"force_online_metadata_update",` +
 		`"last_update":"2026-02-05T12:31:57.992386+00:00","error":"store is down",` +
-		`"details":{"updated_roles":["snapshot","timestamp"],"versions":{"snapshot":1152921504606846976,"timestamp":7},` +
-		`"warnings":["root \u003cexpires\u003e"],"attempt":2}}`
+		`"error_code":"store_unavailable","details":{"updated_roles":["snapshot","timestamp"],"versions":{"snapshot":1152921504606846976,"timestamp":7},` +
+		`"accepted_versions":{"targets":1152921504606846976},"warnings":["root \u003cexpires\u003e"],"attempt":2}}`
 	for _, test := range []struct {
 		name string
 		form any
@@ -73,8 +74,9 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 		{"job", jsonform.Job{ID: "7c9e6679", App: "acme/desktop", Roles: []string{"targets"}},
 			`{"id":"7c9e6679","app":"acme/desktop","roles":["targets"]}`},
 		{"attempt", jsonform.Attempt{Number: 2, Result: jsonform.Result(published())},
-			`{"attempt":2,"result":{"error":"store is down","roles":["snapshot","timestamp"],` +
-				`"versions":{"snapshot":1152921504606846976,"timestamp":7},"warnings":["root \u003cexpires\u003e"]}}`},
+			`{"attempt":2,"result":{"error":"store is down","code":"store_unavailable","roles":["snapshot","timestamp"],` +
+				`"versions":{"snapshot":1152921504606846976,"timestamp":7},"accepted":{"targets":1152921504606846976},` +
+				`"warnings":["root \u003cexpires\u003e"]}}`},
 		{"attempt without a result", jsonform.Attempt{Number: 1}, `{"attempt":1,"result":{}}`},
 
 		{"marks", jsonform.Marks{
@@ -113,7 +115,8 @@ func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 
 	var attempt jsonform.Attempt
 	require.NoError(t, json.Unmarshal([]byte(`{"attempt":2,"result":{"error":"store is down",`+
-		`"roles":["snapshot","timestamp"],"versions":{"snapshot":1152921504606846976,"timestamp":7},`+
+		`"code":"store_unavailable","roles":["snapshot","timestamp"],`+
+		`"versions":{"snapshot":1152921504606846976,"timestamp":7},"accepted":{"targets":1152921504606846976},`+
 		`"warnings":["root <expires>"]}}`), &attempt))
 	assert.Equal(t, 2, attempt.Number)
 	assert.Equal(t, published(), tasks.Result(attempt.Result))

@@ -14,15 +14,17 @@ type Outcome struct {
 	Task       string  `json:"task"`
 	LastUpdate string  `json:"last_update"`
 	Error      string  `json:"error,omitempty"`
+	ErrorCode  string  `json:"error_code,omitempty"`
 	Details    Details `json:"details"`
 }
 
 // Details are what an Outcome says of the published roles.
 type Details struct {
-	UpdatedRoles []string         `json:"updated_roles"`
-	Versions     map[string]int64 `json:"versions"`
-	Warnings     []string         `json:"warnings,omitempty"`
-	Attempt      int              `json:"attempt,omitempty"` // the last one, from 1
+	UpdatedRoles     []string         `json:"updated_roles"`
+	Versions         map[string]int64 `json:"versions"`
+	AcceptedVersions map[string]int64 `json:"accepted_versions,omitempty"`
+	Warnings         []string         `json:"warnings,omitempty"`
+	Attempt          int              `json:"attempt,omitempty"` // the last one, from 1
 }
 
 // OutcomeOf returns the outcome of a task. It is nil until the task has ended or an attempt has
@@ -37,8 +39,10 @@ func OutcomeOf(t tasks.Task) *Outcome {
 		Task:       "force_online_metadata_update",
 		LastUpdate: isoTime(t.Updated),
 		Error:      t.Result.Error,
+		ErrorCode:  t.Result.Code,
 		Details: Details{
-			UpdatedRoles: t.Result.Roles, Versions: t.Result.Versions, Warnings: t.Result.Warnings, Attempt: t.Attempt,
+			UpdatedRoles: t.Result.Roles, Versions: t.Result.Versions, AcceptedVersions: t.Result.Accepted,
+			Warnings: t.Result.Warnings, Attempt: t.Attempt,
 		},
 	}
 	if outcome.Details.UpdatedRoles == nil {

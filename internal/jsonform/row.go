@@ -16,7 +16,9 @@ type Attempt struct {
 // A Result is a tasks.Result. The two convert into each other.
 type Result struct {
 	Error    string           `json:"error,omitempty"`
+	Code     string           `json:"code,omitempty"`
 	Roles    []string         `json:"roles,omitempty"`
 	Versions map[string]int64 `json:"versions,omitempty"`
+	Accepted map[string]int64 `json:"accepted,omitempty"`
 	Warnings []string         `json:"warnings,omitempty"`
 }

@@ -59,9 +59,9 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 	}
 	defer w.leave(t.App)
 	result, err := w.do(ctx, t)
-	result.Error = ""
+	result.Error, result.Code = "", ""
 	if err != nil {
-		result = tasks.Result{Error: err.Error()}
+		result = tasks.Result{Error: err.Error(), Code: tasks.CodeOf(err)}
 	}
 	if err := river.RecordOutput(ctx, jsonform.Attempt{Number: t.Attempt, Result: jsonform.Result(result)}); err != nil {
 		return river.JobCancel(fmt.Errorf("recording the result: %w", err))
@@ -76,7 +76,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = tasks.WithCode(fmt.Errorf("panic: %v", p), tasks.CodePanic)
 		}
 	}()
 	late := fmt.Errorf("a task may take %v: %w", w.limit, context.DeadlineExceeded)

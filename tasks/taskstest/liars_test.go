@@ -112,6 +112,55 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"a task is started while it is worked, and ends with its result",
 		},
 		{
+			"forgets accepted versions",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				got.Result.Accepted = nil
+				return got, err
+			}),
+			"a task is started while it is worked, and ends with its result",
+		},
+		{
+			"forgets the code of an error",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				got.Result.Code = ""
+				return got, err
+			}),
+			"work that fails ends its task with the reason",
+		},
+		{
+			"forgets the code of an error that is tried again",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				got.Result.Code = ""
+				return got, err
+			}),
+			"work that fails for now has another attempt if the store retries",
+		},
+		{
+			"gives a panic no code",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				if got.Result.Code == tasks.CodePanic {
+					got.Result.Code = ""
+				}
+				return got, err
+			}),
+			"work that panics ends its task with the reason",
+		},
+		{
+			"shows an error code with a success",
+			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
+				got, err := s.Get(ctx, id)
+				if got.State == tasks.StateSuccess {
+					got.Result.Code = "ignored"
+				}
+				return got, err
+			}),
+			"a task is started while it is worked, and ends with its result",
+		},
+		{
 			"forgets ended tasks in the next run",
 			func(_ testing.TB, s tasks.Store) tasks.Store {
 				var runs atomic.Int32

@@ -52,7 +52,9 @@ func success(t testing.TB, h Harness) {
 	g := newGate(t)
 	start(t, open(), func(_ context.Context, task tasks.Task) (tasks.Result, error) {
 		g.wait(task)
-		return result(task), nil
+		r := result(task)
+		r.Error, r.Code = "ignored", "ignored"
+		return r, nil
 	})
 	worked := receive(t, g.begun)
 	assert.Equal(t, id, worked.ID)
@@ -78,11 +80,12 @@ func success(t testing.TB, h Harness) {
 func failure(t testing.TB, h Harness) {
 	s := single(t, h)
 	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
-		return result(task), errors.New("role targets: no such key")
+		return result(task), fmt.Errorf("role targets: %w", tasks.WithCode(errors.New("no such key"), "key_missing"))
 	})
 	got := await(t, s, add(t, s, "acme", "targets"))
 	assert.Equal(t, tasks.StateFailure, got.State)
 	assert.Contains(t, got.Result.Error, "role targets: no such key")
+	assert.Equal(t, "key_missing", got.Result.Code)
 	assert.Equal(t, 1, got.Attempt, "another attempt would fail too")
 }
 
@@ -91,7 +94,7 @@ func temporary(t testing.TB, h Harness) {
 	g := newGate(t)
 	start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
 		if task.Attempt == 1 {
-			return result(task), tasks.Temporary(errors.New("the store is down"))
+			return result(task), tasks.WithCode(tasks.Temporary(errors.New("the store is down")), "store_unavailable")
 		}
 		g.wait(task)
 		return result(task), nil
@@ -101,6 +104,7 @@ func temporary(t testing.TB, h Harness) {
 		got := await(t, s, id)
 		assert.Equal(t, tasks.StateFailure, got.State)
 		assert.Contains(t, got.Result.Error, "the store is down")
+		assert.Equal(t, "store_unavailable", got.Result.Code)
 		assert.Equal(t, 1, got.Attempt)
 		return
 	}
@@ -110,6 +114,7 @@ func temporary(t testing.TB, h Harness) {
 	assert.Equal(t, tasks.StateStarted, got.State)
 	assert.Equal(t, 2, got.Attempt)
 	assert.Contains(t, got.Result.Error, "the store is down", "a started task shows why the last attempt failed")
+	assert.Equal(t, "store_unavailable", got.Result.Code)
 	assert.Empty(t, got.Result.Versions)
 	close(g.open)
 	got = await(t, s, id)
@@ -129,6 +134,7 @@ func panics(t testing.TB, h Harness) {
 	got := await(t, s, add(t, s, "bad", "targets"))
 	assert.Equal(t, tasks.StateFailure, got.State)
 	assert.Contains(t, got.Result.Error, "index out of sorts")
+	assert.Equal(t, tasks.CodePanic, got.Result.Code)
 	assert.NotContains(t, got.Result.Error, "goroutine", "the result shows no stack")
 
 	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "the next task is worked")
@@ -232,7 +238,7 @@ func ownership(t testing.TB, h Harness) {
 	require.Equal(t, want, await(t, s, id).Result)
 	for _, r := range []tasks.Result{receive(t, kept), get(t, s, id).Result} {
 		r.Roles[0], r.Warnings[0] = "changed", "changed"
-		r.Versions["timestamp"] = 0
+		r.Versions["timestamp"], r.Accepted["bins"] = 0, 0
 		got := get(t, s, id)
 		assert.Equal(t, want, got.Result)
 		assert.Equal(t, []string{"targets", "snapshot"}, got.Roles)

@@ -120,6 +120,7 @@ func result(t tasks.Task) tasks.Result {
 	return tasks.Result{
 		Roles:    append(slices.Clone(t.Roles), "timestamp"),
 		Versions: map[string]int64{"timestamp": 1 << 60, t.Roles[0]: 7},
+		Accepted: map[string]int64{"bins": 1 << 60},
 		Warnings: []string{"for " + t.App},
 	}
 }

@@ -117,6 +117,7 @@ func TestATaskThatLostItsWorkerHasAnotherAttempt(t *testing.T) {
 	assert.Equal(t, 2, got.Attempt)
 	assert.Empty(t, got.Result.Error)
 	assert.Contains(t, begun.Result.Error, "rescued")
+	assert.Equal(t, tasks.CodeLost, begun.Result.Code)
 }
 
 func TestATaskFailsAfterItsLastAttempt(t *testing.T) {
@@ -135,7 +136,7 @@ func TestATaskFailsAfterItsLastAttempt(t *testing.T) {
 func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
 	s := open(t, newPath(t), rivertasks.Options{})
 	run(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
-		return tasks.Result{}, tasks.Temporary(errors.New("store is down"))
+		return tasks.Result{}, tasks.WithCode(tasks.Temporary(errors.New("store is down")), "store_unavailable")
 	})
 	id := add(t, s)
 	var got tasks.Task
@@ -148,6 +149,7 @@ func TestAPendingTaskSaysWhyTheLastAttemptFailed(t *testing.T) {
 	assert.Equal(t, tasks.StatePending, got.State)
 	assert.Equal(t, 1, got.Attempt)
 	assert.Equal(t, "store is down", got.Result.Error)
+	assert.Equal(t, "store_unavailable", got.Result.Code)
 }
 
 // A repository may have 16,384 bins, and a result may name them all.
