@@ -60,6 +60,9 @@ var storeFaults = []storeFault{
 			}
 			return f
 		}},
+	{name: "hangs once", passes: true, decide: func(c storagetest.Call, n int) storagetest.Fault {
+		return storagetest.Fault{Hang: c.N == n}
+	}},
 	{name: "hangs, and all that follow", says: context.DeadlineExceeded.Error(),
 		decide: func(c storagetest.Call, n int) storagetest.Fault {
 			return storagetest.Fault{Hang: c.N >= n}

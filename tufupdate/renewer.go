@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
-	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/storage"
 )
 
@@ -44,12 +43,11 @@ func newRenewer(u *Updater, renew Renew) *renewer {
 		limit = rate.Limit(renew.Rate)
 	}
 	burst := max(1, int(math.Ceil(renew.Rate)))
-	r.store = repofiles.Retry(&paced{u.config.Store, rate.NewLimiter(limit, burst), &r.requests})
+	r.store = &paced{u.store, rate.NewLimiter(limit, burst), &r.requests}
 	return r
 }
 
-// paced is a store that is read at a limited rate. It gives up calls that hang, so that each pass
-// ends.
+// paced is a store that is read at a limited rate.
 type paced struct {
 	storage.Store
 	limiter  *rate.Limiter
@@ -64,12 +62,8 @@ func (p *paced) Get(ctx context.Context, key string) (storage.Object, error) {
 		return storage.Object{}, err
 	}
 	p.requests.Add(1)
-	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errHangs)
-	defer cancel()
 	return p.Store.Get(ctx, key)
 }
-
-var errHangs = fmt.Errorf("no answer of the store within %v: %w", requestTimeout, context.DeadlineExceeded)
 
 // run makes passes until ctx ends.
 func (r *renewer) run(ctx context.Context) {

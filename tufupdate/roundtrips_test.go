@@ -80,6 +80,35 @@ func TestRoundTripsOfARoll(t *testing.T) {
 	}
 }
 
+// Whichever call gets no answer, a roll goes on once its limit has passed, ten seconds.
+func TestALostAnswerCostsARollTheLimitOfOneCall(t *testing.T) {
+	for name, rolls := range map[string]int{"cold": 0, "warm": 1} {
+		for lost := 1; ; lost++ {
+			made := 0
+			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+			synctest.Test(t, func(t *testing.T) {
+				before := -1
+				flaky := storagetest.NewFlaky(repo.Store, func(c storagetest.Call) storagetest.Fault {
+					return storagetest.Fault{Hang: before >= 0 && c.N == before+lost}
+				})
+				u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = flaky })
+				for range rolls {
+					roll(t, u, repo)
+				}
+				before = len(flaky.Calls())
+				begun := time.Now()
+				roll(t, u, repo)
+				made = len(flaky.Calls()) - before
+				assert.Less(t, time.Since(begun), 11*time.Second, "%s: call %d of %d: %v", name, lost, made, flaky.Calls())
+				require.NoError(t, newClient(t, repo).Refresh())
+			})
+			if lost > made {
+				break
+			}
+		}
+	}
+}
+
 func TestHistoryCostsNothing(t *testing.T) {
 	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	synctest.Test(t, func(t *testing.T) {

@@ -145,8 +145,9 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 	return outcome, nil
 }
 
-// rememberTimeout bounds the writing of memory. The release is out by then.
-const rememberTimeout = 10 * time.Second
+// rememberTimeout bounds the writing of memory. The release is out by then. There is time for a
+// second try.
+const rememberTimeout = 45 * time.Second
 
 // remember writes down what a release has published, so that nothing older is signed again.
 func (r *Roll) remember(ctx context.Context, repo *published.Repository, rel *release) error {

@@ -155,7 +155,7 @@ func (s *Set) List(ctx context.Context, app string) error {
 		s.names = &Names{Err: errors.New("the store cannot be listed")}
 		return nil
 	}
-	all, err := retry(ctx, func() ([]string, error) { return lister.List(ctx, app+"/") })
+	all, err := retry(ctx, 0, func(ctx context.Context) ([]string, error) { return lister.List(ctx, app+"/") })
 	if err != nil {
 		return fmt.Errorf("listing %s/: %w", app, err)
 	}
