@@ -24,7 +24,8 @@ type Renew struct {
 	Apps func(ctx context.Context) ([]string, error)
 
 	// Early is the share of its validity that a role has left when it is renewed, more than 0 and
-	// less than 1. The default is one half.
+	// less than 1. The default is one half. A role is renewed earlier still if its repository asks
+	// for that, by x-tuf-on-ci-signing-period or x-tuf-on-ci-signing-period-hours.
 	Early float64
 
 	// Jitter spreads renewals of apps that were published together. It is the share of the validity

@@ -27,7 +27,8 @@ type Settings struct {
 	Targets TargetsMode
 
 	// Validity is how long a new document of a role is valid, by role name. A prefix of bins names
-	// all of them. The default is the repository's x-tuf-on-ci-expiry-period, else DefaultValidity.
+	// all of them. The default is what the repository declares in x-tuf-on-ci-expiry-period, or
+	// in x-tuf-on-ci-expiry-period-hours, else DefaultValidity.
 	Validity map[string]time.Duration
 
 	// ValidityOf returns the validity of a role that Validity does not name; 0 means the default.
@@ -189,6 +190,20 @@ func (s Settings) validity() release.Validity {
 		}
 		return cmp.Or(period, DefaultValidity(role.Name)), nil
 	}
+}
+
+// signingPeriod returns how long before a document of a role expires its successor is to be signed,
+// as the repository declares it. It returns 0 if it declares none, or none that is shorter than the
+// validity: each document would be due as soon as it is signed.
+func signingPeriod(role *tufmeta.Role, d *tufmeta.Verified, validity time.Duration) time.Duration {
+	period := role.SigningPeriod
+	if d != nil {
+		period = cmp.Or(period, d.SigningPeriod())
+	}
+	if period >= validity {
+		return 0
+	}
+	return period
 }
 
 // settings returns a copy of the app's settings, or ErrNotBootstrapped if the app is not ready.

@@ -257,5 +257,5 @@ func (s *survey) dueAt(ctx context.Context, r surveyed, lead func(time.Duration)
 	if err != nil {
 		return time.Time{}, err
 	}
-	return r.document.Expires().Add(-lead(validity)), nil
+	return r.document.Expires().Add(-max(lead(validity), signingPeriod(r.role, r.document, validity))), nil
 }

@@ -25,7 +25,8 @@ type Options struct {
 	Unknown      bool   // unknown fields in every object
 	Hashes       bool   // snapshot and timestamp list lengths and hashes
 
-	ExpiryPeriod int // x-tuf-on-ci-expiry-period in days, for the top-level roles; 0: none
+	ExpiryPeriod  int // x-tuf-on-ci-expiry-period in days, for the top-level roles; 0: none
+	SigningPeriod int // x-tuf-on-ci-signing-period, likewise
 
 	Key        string               // the kind of key of the roles that Keys does not name
 	Keys       map[string]string    // the kind of key by role
@@ -145,8 +146,15 @@ func (r *Repo) buildRoot(t testing.TB) {
 		if r.options.Unknown {
 			r.root.Signed.Roles[role].UnrecognizedFields = unknown("role " + role)
 		}
-		if days := r.options.ExpiryPeriod; days != 0 {
-			r.root.Signed.Roles[role].UnrecognizedFields = map[string]any{"x-tuf-on-ci-expiry-period": days}
+		for field, days := range map[string]int{
+			"x-tuf-on-ci-expiry-period": r.options.ExpiryPeriod, "x-tuf-on-ci-signing-period": r.options.SigningPeriod,
+		} {
+			if days != 0 {
+				if r.root.Signed.Roles[role].UnrecognizedFields == nil {
+					r.root.Signed.Roles[role].UnrecognizedFields = map[string]any{}
+				}
+				r.root.Signed.Roles[role].UnrecognizedFields[field] = days
+			}
 		}
 	}
 	if r.options.Unknown {

@@ -231,25 +231,6 @@ func (d *Document) Repeats(other *Document) bool {
 	})
 }
 
-// ExpiryPeriod returns how long documents of this role are to be valid, by the field
-// x-tuf-on-ci-expiry-period of the signed object, which counts days; 0 if there is none.
-func (d *Document) ExpiryPeriod() time.Duration { return expiryPeriod(d.field(expiryPeriodField)) }
-
-const expiryPeriodField = "x-tuf-on-ci-expiry-period"
-
-// maxExpiryDays keeps what a repository asks for within time.Duration; a hundred years are enough.
-const maxExpiryDays = 36525
-
-// expiryPeriod reads a field that is somebody else's extension: a value that makes no sense counts
-// as none.
-func expiryPeriod(v value) time.Duration {
-	days, err := v.integer()
-	if err != nil || days < 1 || days > maxExpiryDays {
-		return 0
-	}
-	return time.Duration(days) * 24 * time.Hour
-}
-
 // A FileInfo is what a timestamp or snapshot lists of a file.
 type FileInfo struct {
 	Version int64

@@ -16,8 +16,13 @@ type Role struct {
 	Threshold int    // at least 1, at most the number of keys
 
 	// ExpiryPeriod is how long documents of this role are to be valid, by the role's field
-	// x-tuf-on-ci-expiry-period; 0 without it.
+	// x-tuf-on-ci-expiry-period in days or x-tuf-on-ci-expiry-period-hours; 0 without it.
 	ExpiryPeriod time.Duration
+
+	// SigningPeriod is how long before a document of this role expires its successor is to be
+	// signed, by the role's field x-tuf-on-ci-signing-period in days or
+	// x-tuf-on-ci-signing-period-hours; 0 without it.
+	SigningPeriod time.Duration
 
 	kind        string // the type of the role's documents
 	err         error  // see Problem
@@ -36,11 +41,11 @@ func parseRole(name, kind string, object value, declared map[string]*Key) *Role 
 }
 
 func (r *Role) parse(object value, declared map[string]*Key) error {
-	fields, err := object.fields("keyids", "threshold", expiryPeriodField)
+	fields, err := object.fields("keyids", "threshold", expiryDays, expiryHours, signingDays, signingHours)
 	if err != nil {
 		return err
 	}
-	r.ExpiryPeriod = expiryPeriod(fields[2])
+	r.ExpiryPeriod, r.SigningPeriod = period(fields[2], fields[3]), period(fields[4], fields[5])
 	ids, err := fields[0].texts()
 	if err != nil {
 		return fmt.Errorf("keyids: %w", err)

@@ -18,7 +18,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -431,13 +430,4 @@ func TestRolesAreTheSameIfTheSameSignaturesCount(t *testing.T) {
 	assert.True(t, role.SameKeys(other), "though it is the same key")
 	renamed, _ := fingerprint("y", "ecdsa-sha2-nistp256")
 	assert.True(t, role.SameKeys(renamed), "whatever it is called")
-}
-
-func TestTheExpiryPeriodOfTufOnCI(t *testing.T) {
-	key := edKey(t, "a")
-	for value, want := range map[any]time.Duration{7: 7 * 24 * time.Hour, 0: 0, -1: 0, "7": 0, 1 << 40: 0, nil: 0} {
-		body := rootOf(1, 1, key)
-		body["x-tuf-on-ci-expiry-period"] = value
-		assert.Equal(t, want, parse(t, signed(t, body, key)).ExpiryPeriod(), "%v", value)
-	}
 }
