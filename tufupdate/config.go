@@ -49,6 +49,10 @@ type Config struct {
 	// Renew has Run renew online roles before they expire. If nil, Run renews nothing.
 	Renew *Renew
 
+	// AcceptOnly says that other processes work the tasks that this one accepts. Otherwise a
+	// warning is logged if tasks are accepted and Run is not called.
+	AcceptOnly bool
+
 	// WarnExpiry is the time before a root or an offline role expires from which Status and the
 	// renewal warn. The default is thirty days.
 	WarnExpiry time.Duration

@@ -7,9 +7,7 @@ import (
 	"github.com/tufonline/tufonline/internal/custody"
 	"github.com/tufonline/tufonline/internal/published"
 	"github.com/tufonline/tufonline/internal/release"
-	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/keys"
-	"github.com/tufonline/tufonline/storage"
 )
 
 // The errors of requests and rolls, for errors.Is. A roll that fails leaves the published
@@ -39,8 +37,12 @@ var (
 	ErrRunning = errors.New("updater is running")
 	// ErrStopped says that Run is ending or has ended, and that the Updater accepts nothing more.
 	ErrStopped = errors.New("updater is stopping")
-	// ErrRenewalLate says that no pass of the renewal has succeeded for too long.
+	// ErrRenewalLate says that the renewal has made no progress for too long.
 	ErrRenewalLate = errors.New("renewal is late")
+	// ErrUnhealthy says that rolls fail, or that no app is healthy.
+	ErrUnhealthy = errors.New("apps are not healthy")
+	// ErrClock says that a new document would have expired already, by the clock of the store.
+	ErrClock = release.ErrClock
 )
 
 // A VerificationError says which file of a repository does not verify, and why. Nothing was signed.
@@ -60,20 +62,5 @@ func (e *VerificationError) Error() string {
 }
 
 func (e *VerificationError) Unwrap() error { return e.Err }
-
-// permanent reports whether another attempt at a roll would fail in the same way until an operator
-// acts.
-func permanent(err error) bool {
-	for _, sentinel := range []error{
-		ErrInvalidApp, ErrRootRole, ErrUnknownRole, ErrTargetsOffline, ErrNotBootstrapped, ErrRootExpired, ErrNoKey,
-		storage.ErrInvalidKey, storage.ErrTooLarge, repofiles.ErrUnreadable,
-	} {
-		if errors.Is(err, sentinel) {
-			return true
-		}
-	}
-	_, tampered := errors.AsType[*VerificationError](err)
-	return tampered
-}
 
 func errorf(app, what string, err error) error { return fmt.Errorf("app %s: %s: %w", app, what, err) }

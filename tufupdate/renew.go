@@ -1,26 +1,31 @@
 package tufupdate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"hash/fnv"
+	"math"
 	"time"
 
-	"github.com/tufonline/tufonline/internal/tufmeta"
 	"github.com/tufonline/tufonline/storage"
 )
 
 // Renew configures the renewal, which keeps online roles from expiring without a request. While
-// [Updater.Run] runs, it makes passes over all apps. A pass checks each app: it reads and verifies
-// the published files, and adds a task if roles are due. The zero value is ready for use.
+// [Updater.Run] runs, it makes rounds over all apps, and looks at each app whose time has come. A
+// look reads and verifies what is published, and adds a task if roles are due. The zero value is
+// ready for use.
 //
-// Any number of replicas may renew. A task's ID follows from what is published, so of replicas with
-// one task store only one adds it.
+// An app's time comes when a role is due, and after Look. An app with a trouble is looked at in
+// every round. So is one that this process has rolled since.
+//
+// Any number of processes may renew. If they share a task store that elects one of them
+// (tasks.Elector), only that one looks.
 type Renew struct {
-	// Apps returns the apps to renew. It is called at the beginning of each pass. If nil, they are
-	// the apps of which the store lists a timestamp.json: the store has to be a storage.Lister, and
-	// its whole listing is read, earlier versions too.
+	// Apps returns the apps to renew. It is called at the beginning of each round. If nil, they are
+	// the apps of which the store lists a timestamp.json and a root. The store then has to be a
+	// storage.Lister. Its whole listing is read once in an eighth of Look, earlier versions too.
 	Apps func(ctx context.Context) ([]string, error)
 
 	// Early is the share of its validity that a role has left when it is renewed, more than 0 and
@@ -33,73 +38,88 @@ type Renew struct {
 	// replicas agree. The default is one tenth. If negative, there is none.
 	Jitter float64
 
-	// Every is the time from the beginning of one pass to the beginning of the next. A pass that
+	// Every is the time from the beginning of one round to the beginning of the next. A round that
 	// takes longer delays the next one. The default is five minutes.
 	Every time.Duration
 
-	// Rate bounds how many requests a second the passes make of the store, on average. If 0, there
-	// is no bound. An unchanged app costs two requests. If a check does not end within
-	// Config.RollTimeout, the app counts as failed. Its roles that were checked until then are
-	// renewed all the same.
+	// Look is the longest time from one look at an app to the next, while nothing is due. Within
+	// that time the renewal notices a new root, an upload, or a change that another tool or an
+	// attacker has made. Chance makes it a quarter shorter at most. The default is eight hours.
+	//
+	// A look at an unchanged app costs two requests of the store, and one for each offline targets
+	// role, whose holders may have uploaded. It leaves bins out.
+	Look time.Duration
+
+	// Rate bounds how many requests a second the looks make of the store, on average. If 0, there
+	// is no bound. If a look does not end within Config.RollTimeout, that is a trouble of the app.
+	// Its roles that were judged until then are renewed all the same.
 	Rate float64
 }
 
+const defaultEvery = 5 * time.Minute
+
+// early returns a copy with the defaults of Early and Jitter filled in.
+func (r Renew) early() Renew {
+	r.Early = cmp.Or(r.Early, 0.5)
+	r.Jitter = max(cmp.Or(r.Jitter, 0.1), 0)
+	return r
+}
+
 func (r Renew) withDefaults(store storage.Store) (Renew, error) {
-	if r.Early == 0 {
-		r.Early = 0.5
-	}
-	if r.Jitter == 0 {
-		r.Jitter = 0.1
-	}
-	r.Jitter = max(r.Jitter, 0)
-	if r.Every == 0 {
-		r.Every = 5 * time.Minute
-	}
+	r = r.early()
+	r.Every = cmp.Or(r.Every, defaultEvery)
+	r.Look = cmp.Or(r.Look, 8*time.Hour)
 	if !(r.Early > 0 && r.Early+r.Jitter < 1) {
 		return r, fmt.Errorf("tufupdate: Renew.Early %v and Jitter %v: not more than 0 and, together, less than 1", r.Early,
 			r.Jitter)
 	}
-	if !(r.Every > 0 && r.Rate >= 0) {
-		return r, fmt.Errorf("tufupdate: Renew.Every %v or Rate %v is negative", r.Every, r.Rate)
+	if !(r.Every > 0 && r.Look > 0 && r.Rate >= 0) {
+		return r, fmt.Errorf("tufupdate: Renew.Every %v, Look %v or Rate %v is negative", r.Every, r.Look, r.Rate)
 	}
 	if r.Apps == nil {
 		lister, ok := storage.As[storage.Lister](store)
 		if !ok {
 			return r, errors.New("tufupdate: Renew.Apps is missing, and the store cannot list")
 		}
-		r.Apps = func(ctx context.Context) ([]string, error) { return listApps(ctx, lister) }
+		r.Apps = (&listing{store: lister, every: r.Look / 8}).apps
 	}
 	return r, nil
 }
 
-// listApps returns the apps that have a timestamp.
-func listApps(ctx context.Context, store storage.Lister) (apps []string, err error) {
-	names, err := store.List(ctx, "")
-	for _, name := range names {
-		if app, ok := strings.CutSuffix(name, "/"+tufmeta.Timestamp+tufmeta.Suffix); ok && CheckApp(app) == nil {
-			apps = append(apps, app)
-		}
-	}
-	return apps, err
-}
-
-// A Renewal is the result of one pass.
+// A Renewal is the result of one round.
 type Renewal struct {
-	Began    time.Time
-	Ended    time.Time
-	Apps     int    // all apps
-	Added    int    // tasks added, without those that another replica had added
-	Failed   int    // apps with a failure, which are checked again more and more seldom
-	Requests int64  // requests made of the store
-	Error    string // why there was no pass
+	Began     time.Time
+	Ended     time.Time
+	Elsewhere bool   // another process looks after the apps
+	Apps      int    // all apps
+	Looked    int    // apps whose time had come
+	Added     int    // tasks added
+	Failed    int    // apps with a trouble, looked at now or not
+	Requests  int64  // requests made of the store
+	Error     string // why there was no round
 }
 
-// Renewal returns the result of the last pass that has ended, the zero Renewal if none has. The
-// error is ErrRenewalLate if no pass of this Updater's Run has succeeded for three times
-// Renew.Every. Without Config.Renew, or before Run, there is no error.
-func (u *Updater) Renewal() (Renewal, error) {
+// Renewal returns the result of the last round that has ended, the zero Renewal if none has.
+func (u *Updater) Renewal() Renewal {
 	if u.renewer == nil {
-		return Renewal{}, nil
+		return Renewal{}
 	}
-	return u.renewer.report()
+	u.renewer.mu.Lock()
+	defer u.renewer.mu.Unlock()
+	return u.renewer.last
+}
+
+// lead returns how long before it expires a role of an app is to be renewed, given how long it is
+// valid.
+func (u *Updater) lead(app string) func(validity time.Duration) time.Duration {
+	renew := Renew{}.early()
+	if u.config.Renew != nil {
+		renew = *u.config.Renew
+	}
+	h := fnv.New64a()
+	h.Write([]byte(app))
+	part := float64(h.Sum64()) / math.MaxUint64
+	return func(validity time.Duration) time.Duration {
+		return time.Duration((renew.Early + part*renew.Jitter) * float64(validity))
+	}
 }

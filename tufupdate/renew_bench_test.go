@@ -43,7 +43,7 @@ func BenchmarkRound(b *testing.B) {
 		go func() { done <- u.Run(ctx) }()
 		for len(rounds) < 2 {
 			time.Sleep(time.Millisecond)
-			last, _ := u.Renewal()
+			last := u.Renewal()
 			if n := len(rounds); !last.Ended.IsZero() && (n == 0 || rounds[n-1].Began != last.Began) {
 				require.Zero(b, last.Failed)
 				rounds = append(rounds, last)

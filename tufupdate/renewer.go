@@ -1,7 +1,6 @@
 package tufupdate
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,119 +12,116 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/tasks"
 )
 
-// A renewer makes the passes of [Renew].
+// A renewer makes the rounds of [Renew].
 type renewer struct {
 	u        *Updater
 	renew    Renew
 	store    storage.Store // paced
 	requests atomic.Int64
+	wake     chan struct{} // holds a value if an app that was failing was rolled
 
-	mu    sync.Mutex
-	apps  map[string]*attention
-	since time.Time // when run began, or the last pass that succeeded ended; zero before
-	last  Renewal
+	apps    map[string]*attention // of the goroutine that makes the rounds
+	outages int                   // rounds in a row in which some apps could not be judged
+
+	mu       sync.Mutex
+	rolled   map[string]bool // apps of which this process has published since the last look
+	progress time.Time       // when something was last looked at; zero if Run is not active
+	failure  error           // why the last round did not begin
+	last     Renewal
 }
 
 const (
 	renewParallel  = 64
-	requestTimeout = 30 * time.Second
-
-	longestPause = time.Hour // before something that failed is tried again
+	requestTimeout = 30 * time.Second // for the task store, and for a setting
 )
 
 func newRenewer(u *Updater, renew Renew) *renewer {
-	r := &renewer{u: u, renew: renew, apps: map[string]*attention{}}
+	r := &renewer{
+		u: u, renew: renew, wake: make(chan struct{}, 1), apps: map[string]*attention{}, rolled: map[string]bool{},
+	}
 	limit := rate.Inf
 	if renew.Rate > 0 {
 		limit = rate.Limit(renew.Rate)
 	}
 	burst := max(1, int(math.Ceil(renew.Rate)))
-	r.store = &paced{u.store, rate.NewLimiter(limit, burst), &r.requests}
+	r.store = &paced{repofiles.Retry(&counted{u.config.Store, &r.requests}), rate.NewLimiter(limit, burst)}
 	return r
 }
 
-// paced is a store that is read at a limited rate.
-type paced struct {
-	storage.Store
-	limiter  *rate.Limiter
-	requests *atomic.Int64
-}
-
-// Unwrap is for storage.As.
-func (p *paced) Unwrap() storage.Store { return p.Store }
-
-func (p *paced) Get(ctx context.Context, key string) (storage.Object, error) {
-	if err := p.limiter.Wait(ctx); err != nil {
-		return storage.Object{}, err
-	}
-	p.requests.Add(1)
-	return p.Store.Get(ctx, key)
-}
-
-// run makes passes until ctx ends.
+// run makes rounds until ctx ends. In between it looks at apps that were failing and were rolled.
 func (r *renewer) run(ctx context.Context) {
-	r.mu.Lock()
-	r.since = time.Now()
-	r.mu.Unlock()
+	r.advance()
 	defer func() {
 		r.mu.Lock()
-		r.since = time.Time{}
-		r.mu.Unlock()
+		defer r.mu.Unlock()
+		r.progress = time.Time{}
 	}()
 	for {
 		next := time.NewTimer(r.renew.Every)
-		r.pass(ctx)
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			next.Stop()
-			return
+		r.round(ctx)
+		for waiting := true; waiting; {
+			select {
+			case <-next.C:
+				waiting = false
+			case <-r.wake:
+				r.healed(ctx)
+			case <-ctx.Done():
+				next.Stop()
+				return
+			}
 		}
 	}
 }
 
-func (r *renewer) report() (Renewal, error) {
+// advance notes that the renewal makes progress.
+func (r *renewer) advance() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.since.IsZero() || time.Since(r.since) <= 3*r.renew.Every {
-		return r.last, nil
-	}
-	err := fmt.Errorf("%w: none since %s", ErrRenewalLate, r.since.UTC().Format(time.RFC3339))
-	if r.last.Error != "" {
-		err = fmt.Errorf("%w: %s", err, r.last.Error)
-	}
-	return r.last, err
+	r.progress = time.Now()
 }
 
-// pass checks every app once.
-func (r *renewer) pass(ctx context.Context) {
-	pass := Renewal{Began: time.Now()}
+// leads reports whether this process looks after the apps. Of processes that share a task store one
+// does.
+func (r *renewer) leads() bool {
+	elector, ok := tasks.As[tasks.Elector](r.u.config.Tasks)
+	return !ok || elector.Leads()
+}
+
+// round looks at all apps whose time has come.
+func (r *renewer) round(ctx context.Context) {
+	if !r.leads() {
+		r.apps = map[string]*attention{}
+		r.u.health.keep(func(string) bool { return false })
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.progress, r.failure = time.Now(), nil
+		r.last = Renewal{Began: r.progress, Ended: r.progress, Elsewhere: true}
+		return
+	}
+	round := Renewal{Began: time.Now()}
 	before := r.requests.Load()
 	apps, err := r.list(ctx)
 	if err == nil {
-		pass.Apps = len(apps)
-		pass.Added, pass.Failed = r.visit(ctx, apps)
-		err = ctx.Err() // then some were left out
+		r.visit(ctx, apps, &round)
 	}
-	pass.Ended, pass.Requests = time.Now(), r.requests.Load()-before
 	if ctx.Err() != nil {
 		return
 	}
-	log := r.u.log.With("apps", pass.Apps, "added", pass.Added, "failed", pass.Failed, "requests", pass.Requests,
-		"took", pass.Ended.Sub(pass.Began))
+	round.Ended, round.Requests = time.Now(), r.requests.Load()-before
+	r.log(ctx, round, err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err != nil {
-		pass.Error = err.Error()
-		log.ErrorContext(ctx, "renewal: no pass", "error", err)
+	if r.failure = err; err != nil {
+		round.Error = err.Error()
 	} else {
-		r.since = pass.Ended
-		log.InfoContext(ctx, "renewal: checked all apps")
+		r.progress = round.Ended
 	}
-	r.last = pass
+	r.last = round
 }
 
 // list returns the apps to renew.
@@ -136,42 +132,159 @@ func (r *renewer) list(ctx context.Context) ([]string, error) {
 	return r.renew.Apps(ctx)
 }
 
-// visit checks apps, many at once, in an order that differs from replica to replica. It forgets all
-// other apps.
-func (r *renewer) visit(ctx context.Context, apps []string) (added, failed int) {
+// visit looks at the apps whose time has come, many at once, in an order that differs from process
+// to process. It forgets all apps that are not listed.
+func (r *renewer) visit(ctx context.Context, apps []string, round *Renewal) {
 	known := make(map[string]*attention, len(apps))
 	for _, app := range apps {
-		known[app] = cmp.Or(r.apps[app], &attention{})
+		if known[app] = r.apps[app]; known[app] == nil {
+			known[app] = &attention{again: true}
+		}
 	}
 	r.apps = known
-	var addedNow, failedNow atomic.Int64
-	var group errgroup.Group
-	limit := renewParallel
-	if rate := r.renew.Rate; rate > 0 { // those that share a rate would all run out of time together
-		limit = min(limit, max(1, int(rate)))
+	r.u.health.keep(func(app string) bool { return known[app] != nil })
+	r.takeRolled()
+	now := time.Now()
+	var due []string
+	for app, a := range known {
+		if !a.next.After(now) {
+			due = append(due, app)
+		}
 	}
-	group.SetLimit(limit)
-	seen := map[string]bool{}
-	for _, i := range rand.Perm(len(apps)) {
-		app := apps[i]
+	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
+	round.Apps, round.Looked = len(known), len(due)
+	var added atomic.Int64
+	outages := &outages{}
+	var group errgroup.Group
+	group.SetLimit(r.parallel())
+	for _, app := range due {
 		if ctx.Err() != nil {
 			break
 		}
-		if seen[app] {
-			continue
-		}
-		seen[app] = true
 		group.Go(func() error {
-			a := known[app]
-			if r.visitOne(ctx, app, a) {
-				addedNow.Add(1)
+			addedNow, outage := r.look(ctx, app, known[app])
+			if addedNow {
+				added.Add(1)
 			}
-			if a.failures > 0 || a.problem != "" {
-				failedNow.Add(1)
-			}
+			outages.add(app, outage)
+			r.advance()
 			return nil
 		})
 	}
 	_ = group.Wait() // nobody returns an error
-	return int(addedNow.Load()), int(failedNow.Load())
+	round.Added, round.Failed = int(added.Load()), r.u.health.failed()
+	r.report(ctx, outages)
+}
+
+// parallel returns how many apps are looked at at once. Those that share a rate would all run out
+// of time together.
+func (r *renewer) parallel() int {
+	if r.renew.Rate > 0 {
+		return min(renewParallel, max(1, int(r.renew.Rate)))
+	}
+	return renewParallel
+}
+
+// published notes that this process has published a release of an app. An app that was failing is
+// looked at at once, all others in the next round.
+func (r *renewer) published(app string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.progress.IsZero() {
+		return
+	}
+	r.rolled[app] = true
+	if known, ok := r.u.health.of(app); ok && !known.Healthy() {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// takeRolled has the apps looked at anew that were rolled, and returns them.
+func (r *renewer) takeRolled() (apps []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for app := range r.rolled {
+		if a := r.apps[app]; a != nil {
+			a.next, a.again = time.Time{}, true
+			apps = append(apps, app)
+		}
+	}
+	clear(r.rolled)
+	return apps
+}
+
+// healed looks at apps that were failing and were rolled.
+func (r *renewer) healed(ctx context.Context) {
+	for _, app := range r.takeRolled() {
+		if known, _ := r.u.health.of(app); !known.Healthy() {
+			_, _ = r.look(ctx, app, r.apps[app])
+		}
+	}
+}
+
+// An outages counts apps that could not be judged, for reasons that may pass.
+type outages struct {
+	mu    sync.Mutex
+	count int
+	app   string // one of them
+	err   error
+}
+
+func (o *outages) add(app string, err error) {
+	if err == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.count++; o.err == nil {
+		o.app, o.err = app, err
+	}
+}
+
+// report logs once that apps could not be judged, and once that they can be again.
+func (r *renewer) report(ctx context.Context, o *outages) {
+	log := r.u.log
+	switch {
+	case o.err == nil && r.outages > 0:
+		log.InfoContext(ctx, "renewal: all apps could be read again", "rounds", r.outages)
+		r.outages = 0
+		return
+	case o.err == nil:
+		return
+	}
+	r.outages++
+	again := time.Now().Add(r.renew.Every)
+	switch r.outages {
+	case 1:
+		log.WarnContext(ctx, "renewal: some apps could not be read", "apps", o.count, "app", o.app, "error", o.err,
+			"again", again)
+	case patience + 1:
+		log.ErrorContext(ctx, "renewal: some apps could not be read for several rounds", "apps", o.count, "app", o.app,
+			"error", o.err, "again", again)
+	}
+}
+
+// patience is how many rounds the renewal tries by itself before a person has to look.
+const patience = 3
+
+// log logs a round. That no round begins is logged when it first happens, and when it has lasted.
+func (r *renewer) log(ctx context.Context, round Renewal, err error) {
+	r.mu.Lock()
+	failed, last := r.failure, r.progress
+	r.mu.Unlock()
+	log := r.u.log.With("apps", round.Apps, "looked", round.Looked, "added", round.Added, "failed", round.Failed,
+		"requests", round.Requests, "took", round.Ended.Sub(round.Began))
+	switch {
+	case err == nil && failed == nil:
+		log.DebugContext(ctx, "renewal: round")
+	case err == nil:
+		log.InfoContext(ctx, "renewal: rounds go on")
+	case failed == nil:
+		log.WarnContext(ctx, "renewal: no round", "error", err, "again", time.Now().Add(r.renew.Every))
+	case time.Since(last) > patience*r.renew.Every && time.Since(last) <= (patience+1)*r.renew.Every:
+		log.ErrorContext(ctx, "renewal: no round for a while", "error", err, "since", last)
+	}
 }

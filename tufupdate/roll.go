@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tufonline/tufonline/internal/custody"
 	"github.com/tufonline/tufonline/internal/published"
@@ -79,13 +80,21 @@ func (u *Updater) reportFirst(app string, repo *published.Repository, pinned boo
 
 // result says what was published, and logs it.
 func (u *Updater) result(ctx context.Context, app string, outcome release.Outcome) tasks.Result {
-	result := tasks.Result{Versions: map[string]int64{}, Warnings: outcome.Warnings}
+	result := tasks.Result{Versions: map[string]int64{}, Accepted: outcome.Accepted, Warnings: outcome.Warnings}
+	var expires time.Time // first
 	for _, v := range outcome.Published {
 		role := v.Role().Name
 		result.Roles = append(result.Roles, role)
 		result.Versions[role] = v.Version()
-		u.log.InfoContext(ctx, "published", "app", app, "role", role, "version", v.Version(), "expires", v.Expires())
+		if expires.IsZero() || v.Expires().Before(expires) {
+			expires = v.Expires()
+		}
 	}
+	attrs := []any{"app", app, "versions", result.Versions, "expires", expires}
+	if len(result.Accepted) > 0 {
+		attrs = append(attrs, "accepted", result.Accepted)
+	}
+	u.log.InfoContext(ctx, "published", attrs...)
 	for _, warning := range outcome.Warnings {
 		u.log.WarnContext(ctx, warning, "app", app)
 	}

@@ -12,6 +12,8 @@ import (
 type Status struct {
 	App      string
 	Roles    []RoleStatus // root, timestamp, snapshot, targets, then delegated roles by name
+	Troubles []Trouble    // none if clients can go on
+	Uploads  []Upload     // unlisted versions of targets roles
 	Warnings []string
 }
 
@@ -25,6 +27,9 @@ type RoleStatus struct {
 	// document could not be read.
 	ExpiresIn *int64
 
+	// Due is when the renewal signs the role's next version. It is zero for a role that is offline.
+	Due time.Time
+
 	Verified bool   // the role's threshold has signed the document, and the role above lists it
 	Online   bool   // a threshold of the role's keys is available and can be used
 	Problem  string // why the document is not verified
@@ -33,9 +38,10 @@ type RoleStatus struct {
 // Status reads an app's whole repository and verifies it as a client does, every delegated role and
 // bin included. The result shows a document that does not verify. Roles below it are missing there.
 //
-// Status asks signers for their public keys. A role is not online, and has a warning, if the
-// provider fails to answer or has other keys than those declared. A root or an offline role that
-// expires within Config.WarnExpiry has a warning too.
+// Status asks signers for their public keys. A role is not online, and is a trouble, if the
+// provider fails to answer or has other keys than those declared. So is a role that clients reject,
+// that has expired, or that is due and cannot be signed. A root or an offline role that expires
+// within Config.WarnExpiry has a warning.
 //
 // Errors are those of the store and the settings, ErrInvalidApp, ErrNotBootstrapped, and a
 // *VerificationError for root.
@@ -52,5 +58,6 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	u.health.since(app, s.status.Troubles, s.now)
 	return s.status, nil
 }

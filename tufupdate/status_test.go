@@ -9,6 +9,7 @@ import (
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys/keystest"
 	"github.com/tufonline/tufonline/storage"
+	"github.com/tufonline/tufonline/tufupdate"
 )
 
 func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
@@ -27,15 +28,19 @@ func TestStatusShowsKeysThatCannotBeUsed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
-			roles, warnings := status(t, newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)),
-				warnLate), repo)
-			for name, r := range roles {
-				assert.True(t, r.Verified, name)
-				assert.Equal(t, name != "root" && name != "innermost", r.Online, name)
+			s, err := newUpdater(t, repo, repo.Provider(t), failing("innermost", test.verb, test.fault(t)),
+				warnLate).Status(t.Context(), repo.App)
+			require.NoError(t, err)
+			for _, r := range s.Roles {
+				assert.True(t, r.Verified, r.Role)
+				assert.Equal(t, r.Role != "root" && r.Role != "innermost", r.Online, r.Role)
 			}
-			require.Len(t, warnings, 1)
-			assert.Contains(t, warnings[0], "role innermost")
-			assert.Contains(t, warnings[0], test.says)
+			require.Len(t, s.Troubles, 1)
+			assert.Equal(t, "innermost", s.Troubles[0].Role)
+			assert.Equal(t, tufupdate.ActorOperator, s.Troubles[0].Who)
+			require.Len(t, s.Troubles[0].Keys, 1)
+			assert.Equal(t, repo.Keys["innermost"][0].ID, s.Troubles[0].Keys[0].KeyID)
+			assert.Contains(t, s.Troubles[0].Keys[0].Why, test.says)
 		})
 	}
 }

@@ -18,13 +18,18 @@ import (
 // A survey gathers a Status, and which roles are due.
 type survey struct {
 	ring       *custody.Keyring
+	settings   Settings
 	validity   release.Validity
+	lead       func(validity time.Duration) time.Duration // how long before it expires a role is due
 	status     Status
 	now        time.Time
 	warnBefore time.Duration   // a role expires
 	warned     map[string]bool // what a warning is about
-	online     []surveyed      // roles that can be signed
-	broken     error           // the first thing that is wrong
+	checked    map[string]usability
+
+	due   []string  // roles that are to be renewed now and can be, bins by their prefix
+	first time.Time // when the first role is to be signed here, whether its keys are there or not
+	watch []string  // names of files that tell whether an offline role's holders have uploaded
 }
 
 // A surveyed is one role as it was judged.
@@ -34,11 +39,20 @@ type surveyed struct {
 	document *tufmeta.Verified // nil if it could not be read
 	problem  error             // what is wrong with the document
 	renewed  bool              // the next roll puts another in the place of the document
+	named    bool              // the operator has named the role as online
+	validity time.Duration     // for which the document was signed here; 0 if that is not known
 	holding  custody.Holding   // who signs for the role
 }
 
 // name names the role. The bins of a delegation share a name, since there may be thousands.
 func (r surveyed) name() string { return cmp.Or(r.bins, r.role.Name) }
+
+// A usability says whether the keys of a role can be used.
+type usability struct {
+	online  bool
+	holding custody.Holding // with the keys that cannot
+	err     error           // why the role is not online, or which keys cannot be used although it is
+}
 
 // survey judges all that is published, by in unlisted versions too. After an error the survey holds
 // what was judged until then. It is nil if not even root was.
@@ -51,12 +65,15 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		return nil, nil, exit(app, err)
 	}
 	s := &survey{
-		ring: l.Ring, validity: settings.validity(), status: Status{App: app}, now: time.Now(),
-		warnBefore: u.config.WarnExpiry,
+		ring: l.Ring, settings: settings, validity: settings.validity(), lead: u.lead(app), status: Status{App: app},
+		now: time.Now(), warnBefore: u.config.WarnExpiry, warned: map[string]bool{}, checked: map[string]usability{},
 	}
 	whole, err := s.topLevel(ctx, repo, err)
 	if err != nil || !whole {
 		return s, repo, err
+	}
+	if skew := release.Skew(u.store); skew != "" {
+		s.warn("clock of the store", skew)
 	}
 	// What comes now may take long. The roles above are surveyed already.
 	in.Depth = published.ToTargets
@@ -81,7 +98,9 @@ func (s *survey) topLevel(ctx context.Context, repo *published.Repository, err e
 		role     string
 		document *published.Document
 	}{{tufmeta.Timestamp, repo.Timestamp}, {tufmeta.Snapshot, repo.Snapshot}} {
-		r := surveyed{role: top[below.role], document: below.document.Verified()}
+		r := surveyed{
+			role: top[below.role], document: below.document.Verified(), validity: repo.SignedFor(below.document),
+		}
 		switch {
 		case r.document != nil:
 		case failure != nil:
@@ -113,7 +132,7 @@ func (s *survey) targets(ctx context.Context, repo *published.Repository) error 
 	for _, t := range targets {
 		r := surveyed{
 			role: t.Role, bins: t.Bins, problem: t.Err, document: t.Listed.Verified(),
-			renewed: t.Listed != nil && t.Listed.Believed(),
+			renewed: t.Listed != nil && t.Listed.Believed(), named: t.Named, validity: repo.SignedFor(t.Listed),
 		}
 		var err error
 		if r.holding, err = s.holding(ctx, repo, t); err != nil {
@@ -143,22 +162,11 @@ func (s *survey) holding(ctx context.Context, repo *published.Repository, t publ
 
 // add adds a role.
 func (s *survey) add(ctx context.Context, r surveyed) error {
-	row := RoleStatus{Role: r.role.Name}
-	online, unusable := s.usable(ctx, r)
+	keys := s.usable(ctx, r)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	switch {
-	case unusable != nil:
-		s.warn("keys of "+r.name(), unusable.Error())
-		if !online {
-			s.broken = cmp.Or(s.broken, exit(s.status.App, unusable))
-		}
-	case r.holding.State == custody.Offline && len(r.holding.Signers) > 0:
-		s.warn("keys of "+r.name(), r.holding.Err.Error())
-	}
-	row.Online = online
-	signs := row.Online && row.Role != tufmeta.Root // which is never signed here, whatever keys there are
+	row := RoleStatus{Role: r.role.Name, Online: keys.online}
 	if d := r.document; d != nil {
 		row.Version, row.Expires, row.Verified = d.Version(), d.Expires().UTC(), r.problem == nil && !r.renewed
 		left := int64(row.Expires.Sub(s.now) / time.Second)
@@ -166,96 +174,95 @@ func (s *survey) add(ctx context.Context, r surveyed) error {
 		if r.renewed {
 			row.Problem = "its present keys have not signed it"
 		}
-		if !signs {
-			s.warnExpiry(r, row, unusable)
-		}
-	}
-	if signs && (r.document != nil || r.renewed) {
-		s.online = append(s.online, r)
 	}
 	if r.problem != nil {
-		problem := exit(s.status.App, r.problem)
-		row.Problem = problem.Error()
-		s.broken = cmp.Or(s.broken, problem)
+		row.Problem = exit(s.status.App, r.problem).Error()
 	}
+	if err := s.schedule(ctx, r, &row); err != nil {
+		s.trouble(r, CodeUnavailable, ActorOperator, err.Error())
+	}
+	s.diagnose(r, row, keys)
 	s.status.Roles = append(s.status.Roles, row)
 	return nil
 }
 
-// usable reports whether a role is online. Its signers are asked for their public keys. An error
-// says why that is not known, or which keys cannot be used.
-func (s *survey) usable(ctx context.Context, r surveyed) (bool, error) {
-	switch h := r.holding; h.State {
-	case custody.Unknown:
-		return false, h.Err
-	case custody.Online:
-		if err := h.Check(ctx, r.role); err != nil {
-			return false, err
+// schedule finds out when a role is to be renewed, if this process is to sign it.
+func (s *survey) schedule(ctx context.Context, r surveyed, row *RoleStatus) error {
+	switch {
+	case !s.isOurs(r, *row) || r.document == nil && !r.renewed:
+		return nil
+	case r.renewed: // clients reject what is published
+		row.Due = s.now
+	default:
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		validity, err := s.validity(ctx, r.role, r.bins, r.document)
+		if err != nil {
+			return err
 		}
-		return true, h.Failed
+		row.Due = row.Expires.Add(-max(s.lead(validity), signingPeriod(r.role, r.document, validity)))
 	}
-	return false, nil
+	if s.first.IsZero() || row.Due.Before(s.first) {
+		s.first = row.Due
+	}
+	signs := row.Online && (r.problem == nil || r.renewed)
+	if signs && !row.Due.After(s.now) && !slices.Contains(s.due, r.name()) {
+		s.due = append(s.due, r.name())
+	}
+	return nil
+}
+
+// isOurs reports whether a role is to be signed here. The timestamp and the snapshot always are,
+// and so is what the operator has named: that their keys are missing is a failure. Of other roles
+// it is a decision.
+func (s *survey) isOurs(r surveyed, row RoleStatus) bool {
+	switch row.Role {
+	case tufmeta.Root: // whatever keys there are
+		return false
+	case tufmeta.Timestamp, tufmeta.Snapshot:
+		return true
+	case tufmeta.Targets:
+		return row.Online || s.settings.Targets == TargetsOnline
+	}
+	return row.Online || r.named
+}
+
+// usable finds out whether a role is online. Its signers are asked for their public keys, once for
+// all bins of a delegation.
+func (s *survey) usable(ctx context.Context, r surveyed) usability {
+	key := fmt.Sprintf("%q %d %s", r.name(), r.holding.State, r.role.Fingerprint())
+	if u, ok := s.checked[key]; ok {
+		return u
+	}
+	u := usability{holding: r.holding}
+	switch u.holding.State {
+	case custody.Unknown:
+		u.err = u.holding.Err
+	case custody.Online:
+		u.err = u.holding.Check(ctx, r.role)
+		u.online = u.err == nil
+		u.err = cmp.Or(u.err, u.holding.Failed)
+	}
+	s.checked[key] = u
+	return u
+}
+
+// roles returns what is to be rolled now: the online roles that are due, and the snapshot if it is
+// to list an upload.
+func (s *survey) roles() []string {
+	roles := slices.Clone(s.due)
+	accepted := func(u Upload) bool { return u.Waits == "" }
+	if slices.ContainsFunc(s.status.Uploads, accepted) && !slices.Contains(roles, tufmeta.Snapshot) {
+		roles = append(roles, tufmeta.Snapshot)
+	}
+	slices.Sort(roles)
+	return roles
 }
 
 // warn adds a warning, once for each thing that it is about.
 func (s *survey) warn(about, text string) {
-	if s.warned == nil {
-		s.warned = map[string]bool{}
-	}
 	if !s.warned[about] {
 		s.warned[about] = true
 		s.status.Warnings = append(s.status.Warnings, text)
 	}
-}
-
-// warnExpiry warns of a role that expires soon and that people have to see to.
-func (s *survey) warnExpiry(r surveyed, row RoleStatus, unusable error) {
-	left := row.Expires.Sub(s.now)
-	if left > s.warnBefore {
-		return
-	}
-	verb, why := "expires", "its keys are offline: their holders have to sign it anew"
-	if left <= 0 {
-		verb = "has expired"
-	}
-	if unusable != nil {
-		why = "its keys cannot be used"
-	}
-	s.warn("expiry of "+r.name(), fmt.Sprintf("role %s: version %d %s at %s, and %s", row.Role, row.Version, verb,
-		row.Expires.Format(time.RFC3339), why))
-}
-
-// due returns the online roles that are to be renewed, bins by their prefix, and when the first of
-// all online roles is to be. lead is how long before it expires a role is renewed. If the validity
-// of a role cannot be found out, that is an error of this role alone.
-func (s *survey) due(ctx context.Context, lead func(validity time.Duration) time.Duration) (roles []string,
-	first time.Time,
-) {
-	for _, r := range s.online {
-		at := s.now // clients reject what is published
-		if !r.renewed {
-			var err error
-			if at, err = s.dueAt(ctx, r, lead); err != nil {
-				s.broken = cmp.Or(s.broken, exit(s.status.App, err))
-				continue
-			}
-		}
-		if !at.After(s.now) && !slices.Contains(roles, r.name()) {
-			roles = append(roles, r.name())
-		}
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-	}
-	slices.Sort(roles)
-	return roles, first
-}
-
-// dueAt returns when a role is to be renewed.
-func (s *survey) dueAt(ctx context.Context, r surveyed, lead func(time.Duration) time.Duration) (time.Time, error) {
-	validity, err := s.validity(ctx, r.role, r.bins, r.document)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return r.document.Expires().Add(-max(lead(validity), signingPeriod(r.role, r.document, validity))), nil
 }

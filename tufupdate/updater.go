@@ -2,6 +2,8 @@ package tufupdate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,9 +26,14 @@ type Updater struct {
 	memory   *repofiles.Memory // cached files
 	record   *repofiles.Record // what was published
 	combiner *combiner
-	renewer  *renewer    // nil without Config.Renew
+	renewer  *renewer // nil without Config.Renew
+	health   *health
+	rolls    rolls
 	ran      atomic.Bool // Run has been called
-	stopping atomic.Bool // Run is ending or has ended
+	forgot   sync.Once   // to warn if it is not
+
+	adding   sync.RWMutex // held for reading while a task is added
+	stopping atomic.Bool  // Run is ending or has ended
 }
 
 // New returns an Updater. It starts nothing and reads nothing; tasks are worked while [Updater.Run]
@@ -42,11 +49,19 @@ func New(config Config) (*Updater, error) {
 	}
 	u.combiner = &combiner{timeout: config.RollTimeout, next: map[string]*batch{}}
 	u.combiner.roll = func(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-		return guarded(u.log, func() (tasks.Result, error) { return u.roll(ctx, app, roles) })
+		result, err := guarded(u.log, func() (tasks.Result, error) { return u.roll(ctx, app, roles) })
+		u.rolls.note(err)
+		if err == nil && u.renewer != nil {
+			u.renewer.published(app)
+		}
+		return result, err
 	}
+	every := defaultEvery
 	if config.Renew != nil {
+		every = config.Renew.Every
 		u.renewer = newRenewer(u, *config.Renew)
 	}
+	u.health = newHealth(u.log, patience*every)
 	return u, nil
 }
 
@@ -73,13 +88,31 @@ func (u *Updater) ForceOnline(ctx context.Context, app string, roles []string) (
 	if err != nil {
 		return tasks.Task{}, err
 	}
+	u.adding.RLock() // Run works what was added before it ends
+	defer u.adding.RUnlock()
+	if u.stopping.Load() {
+		return tasks.Task{}, ErrStopped
+	}
 	id := uuid.NewString()
 	if err := u.config.Tasks.Add(ctx, tasks.Task{ID: id, App: app, Roles: roles}); err != nil {
 		return tasks.Task{}, errorf(app, "accepting a task", err)
 	}
-	u.log.InfoContext(ctx, "task accepted", "app", app, "task", id, "roles", roles)
+	u.log.DebugContext(ctx, "task accepted", "app", app, "task", id, "roles", roles)
+	if !u.config.AcceptOnly && !u.ran.Load() {
+		u.forgot.Do(func() { time.AfterFunc(runPatience, u.warnRun) })
+	}
 	now := time.Now()
 	return tasks.Task{ID: id, App: app, Roles: roles, State: tasks.StatePending, Created: now, Updated: now}, nil
+}
+
+// runPatience is how long after the first task Run may be called.
+const runPatience = time.Minute
+
+func (u *Updater) warnRun() {
+	if !u.ran.Load() {
+		u.log.Error("tasks were accepted and Run has not been called: nothing works them (if another process does, " +
+			"set Config.AcceptOnly)")
+	}
 }
 
 // Roll signs and publishes new versions before it returns. It takes the roles that
@@ -101,12 +134,13 @@ func (u *Updater) Task(ctx context.Context, id string) (tasks.Task, error) {
 	return u.config.Tasks.Get(ctx, id)
 }
 
-// Wait returns a task once it has ended, or an error when ctx ends.
+// Wait returns a task once it has ended. The error is tasks.ErrNotFound if there is no such task.
+// While the task store fails, Wait asks again until ctx ends, and then returns both errors.
 func (u *Updater) Wait(ctx context.Context, id string) (tasks.Task, error) {
 	const longest = time.Second
 	for interval := 5 * time.Millisecond; ; interval = min(2*interval, longest) {
 		t, err := u.Task(ctx, id)
-		if err != nil || t.State.Ended() {
+		if errors.Is(err, tasks.ErrNotFound) || err == nil && t.State.Ended() {
 			return t, err
 		}
 		timer := time.NewTimer(interval)
@@ -114,6 +148,9 @@ func (u *Updater) Wait(ctx context.Context, id string) (tasks.Task, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
+			if err != nil && !errors.Is(err, context.Cause(ctx)) {
+				return tasks.Task{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			}
 			return tasks.Task{}, context.Cause(ctx)
 		}
 	}
@@ -133,31 +170,44 @@ func (u *Updater) Run(ctx context.Context) error {
 		}
 		return ErrRunning
 	}
-	defer u.stopping.Store(true) // also if the task store stopped by itself
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(ctx, func() { u.stopping.Store(true) })
-	defer stop()
+	defer u.stop() // also if the task store stopped by itself
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	defer context.AfterFunc(ctx, func() {
+		u.stop() // a task is added before the work stops, or not at all
+		stopWork()
+	})()
+	renew, stopRenewing := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	if u.renewer != nil {
-		renewing.Go(func() { u.renewer.run(ctx) })
+		renewing.Go(func() { u.renewer.run(renew) })
 	}
 	defer renewing.Wait()
-	defer cancel()
-	return u.config.Tasks.Run(ctx, u.work)
+	defer stopRenewing()
+	return u.config.Tasks.Run(work, u.work)
+}
+
+// stop has the Updater accept no more tasks. It waits for those that are being added.
+func (u *Updater) stop() {
+	u.adding.Lock()
+	defer u.adding.Unlock()
+	u.stopping.Store(true)
 }
 
 // work does a task.
 func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) {
 	log := u.log.With("app", t.App, "task", t.ID)
-	log.InfoContext(ctx, "task started", "roles", t.Roles, "attempt", t.Attempt)
+	log.DebugContext(ctx, "task started", "roles", t.Roles, "attempt", t.Attempt)
 	result, err := u.combiner.do(ctx, t.App, t.Roles)
-	if err != nil {
-		log.ErrorContext(ctx, "task failed", "error", err, "attempt", t.Attempt)
-		if !permanent(err) {
-			err = tasks.Temporary(err)
-		}
-		return tasks.Result{}, err
+	if err == nil {
+		return result, nil
 	}
-	log.InfoContext(ctx, "task succeeded", "versions", result.Versions)
-	return result, nil
+	kind := kindOf(err)
+	err = tasks.WithCode(err, kind.code)
+	if !kind.permanent {
+		err = tasks.Temporary(err)
+	}
+	log.WarnContext(ctx, "task failed", "roles", t.Roles, "error", err, "code", kind.code, "attempt", t.Attempt,
+		"again", !kind.permanent && t.Attempt < t.MaxAttempts)
+	return tasks.Result{}, err
 }

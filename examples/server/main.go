@@ -200,8 +200,7 @@ func newServer(ctx context.Context, o options, updater *tufupdate.Updater, store
 		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {
 			return err
 		}
-		_, err := updater.Renewal()
-		return err
+		return updater.Ready()
 	}}
 	if o.serve {
 		config.Public = store

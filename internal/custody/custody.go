@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,6 +47,13 @@ type Holding struct {
 	Whole   bool             // the provider has every key of the role
 	Err     error            // why the role cannot be signed: nil if and only if it is Online
 	Failed  error            // why the provider could not answer for a key of the role
+	Missing []Missing        // keys of the role that cannot sign
+}
+
+// A Missing is a key that cannot sign.
+type Missing struct {
+	KeyID string
+	Err   error // wraps keys.ErrNoKey if the provider does not have the key
 }
 
 // Without returns the holding that is left if some keys, by their digests, must not sign. The error
@@ -138,10 +146,9 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 	}
 	var h Holding
 	var held []*tufmeta.Key
-	var missing []string
 	for _, key := range role.Keys {
 		if problem := key.Problem(); problem != nil {
-			missing = append(missing, fmt.Sprintf("%s (%v)", key.ID, problem))
+			h.Missing = append(h.Missing, Missing{key.ID, problem})
 			continue
 		}
 		signer, err := repeat(ctx, &k.patience, func() (keys.Signer, error) {
@@ -150,10 +157,11 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 			})
 		})
 		switch {
-		case errors.Is(err, keys.ErrNoKey):
-			missing = append(missing, key.ID)
 		case err != nil:
-			h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: key %s: %w", role.Name, key.ID, err))
+			h.Missing = append(h.Missing, Missing{key.ID, err})
+			if !errors.Is(err, keys.ErrNoKey) {
+				h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: key %s: %w", role.Name, key.ID, err))
+			}
 		default:
 			h.Signers = append(h.Signers, tufmeta.Signer{Key: key, Signer: patient{signer, &k.patience}})
 			held = append(held, key)
@@ -173,9 +181,22 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 			reason = ErrTargetsOffline
 		}
 		h.Err = fmt.Errorf("role %s: %d of %d keys are available, without %s: %w", role.Name, len(held), role.Threshold,
-			strings.Join(missing, ", "), reason)
+			missingKeys(h.Missing), reason)
 	}
 	return h
+}
+
+// missingKeys lists keys by their IDs. What the provider says of a key that it lacks may show a
+// path, which is not for everybody.
+func missingKeys(missing []Missing) string {
+	names := make([]string, len(missing))
+	for i, m := range missing {
+		names[i] = m.KeyID
+		if !errors.Is(m.Err, keys.ErrNoKey) {
+			names[i] += fmt.Sprintf(" (%v)", m.Err)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // Check returns an error unless enough signers have the public keys that are declared. If it
@@ -185,6 +206,7 @@ func (h *Holding) Check(ctx context.Context, role *tufmeta.Role) error {
 	for _, signer := range h.Signers {
 		if err := signer.Check(ctx); err != nil {
 			h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: %w", role.Name, err))
+			h.Missing = append(slices.Clip(h.Missing), Missing{signer.Key.ID, err}) // others hold this list too
 			continue
 		}
 		usable = append(usable, signer.Key.Digest())

@@ -79,6 +79,8 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 				`"warnings":["root \u003cexpires\u003e"]}}`},
 		{"attempt without a result", jsonform.Attempt{Number: 1}, `{"attempt":1,"result":{}}`},
 
+		{"mark of what was signed here", jsonform.Mark{Version: 1, SHA256: "00", Keys: []string{"aa"}, Validity: 60},
+			`{"version":1,"sha256":"00","keys":["aa"],"validity":60}`},
 		{"marks", jsonform.Marks{
 			Format: 1, App: "acme/desktop", Root: &jsonform.Mark{Version: 2, SHA256: "00ff", Keys: []string{"aa"}},
 			Roles: map[string][]jsonform.Mark{
@@ -90,14 +92,26 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 			`"timestamp":[{"version":7,"sha256":"01","keys":["aa","bb"]}]}}`},
 		{"marks of nothing", jsonform.Marks{Format: 1, App: "acme/desktop"}, `{"format":1,"app":"acme/desktop"}`},
 
-		{"status", jsonform.Status{App: "acme/desktop", Warnings: []string{"root expires"}, Roles: []jsonform.RoleStatus{
-			{Role: "root", Version: 1, Expires: noon, ExpiresIn: &gone, Verified: true, Online: true, Problem: "expired"},
-			{Role: "snapshot"},
-		}}, `{"app":"acme/desktop","roles":[{"role":"root","version":1,"expires":"2026-02-05T14:31:57.992386+02:00",` +
-			`"expires_in":-60,"verified":true,"online":true,"problem":"expired"},` +
-			`{"role":"snapshot","version":0,"verified":false,"online":false}],"warnings":["root expires"]}`},
-		{"status without warnings", jsonform.Status{App: "acme/desktop", Roles: []jsonform.RoleStatus{}},
-			`{"app":"acme/desktop","roles":[]}`},
+		{"status", jsonform.Status{
+			App: "acme/desktop", Warnings: []string{"root expires"}, Roles: []jsonform.RoleStatus{
+				{Role: "root", Version: 1, Expires: noon, ExpiresIn: &gone, Due: noon, Verified: true, Online: true,
+					Problem: "expired"},
+				{Role: "snapshot"},
+			}, Troubles: []jsonform.Trouble{
+				{Role: "root", Code: "root_expired", Who: "holders", Text: "sign another", Since: noon},
+				{Code: "no_key", Who: "operator", Text: "install it", Keys: []string{"ab"}},
+			}, Uploads: []jsonform.Upload{{Role: "targets", Version: 2}, {Role: "team", Version: 3, Waits: "it has expired"}},
+		}, `{"app":"acme/desktop","healthy":false,"roles":[{"role":"root","version":1,` +
+			`"expires":"2026-02-05T14:31:57.992386+02:00","expires_in":-60,"due":"2026-02-05T14:31:57.992386+02:00",` +
+			`"verified":true,"online":true,"problem":"expired"},` +
+			`{"role":"snapshot","version":0,"verified":false,"online":false}],` +
+			`"troubles":[{"role":"root","code":"root_expired","who":"holders","text":"sign another",` +
+			`"since":"2026-02-05T14:31:57.992386+02:00"},` +
+			`{"code":"no_key","who":"operator","text":"install it","keys":["ab"]}],` +
+			`"uploads":[{"role":"targets","version":2},{"role":"team","version":3,"waits":"it has expired"}],` +
+			`"warnings":["root expires"]}`},
+		{"status of a healthy app", jsonform.Status{App: "acme/desktop", Healthy: true, Roles: []jsonform.RoleStatus{}},
+			`{"app":"acme/desktop","healthy":true,"roles":[]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := json.Marshal(test.form)

@@ -21,6 +21,9 @@ type Mark struct {
 	Version int64    `json:"version"`
 	SHA256  string   `json:"sha256"` // of the file, in hex
 	Keys    []string `json:"keys"`   // SHA-256 of the public keys that signed it, in hex, ascending
+
+	// Validity is for how many seconds it was to be valid when it was signed here.
+	Validity int64 `json:"validity,omitempty"`
 }
 
 // DecodeMarks reads Marks. It refuses other formats than MarksFormat.

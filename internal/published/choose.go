@@ -144,6 +144,7 @@ type Target struct {
 	Bins   string    // the prefix of the delegation's bins if it is one of them, else ""
 	Listed *Document // the listed version; nil if it does not count
 	Err    error     // what is wrong with the listed version
+	Named  bool      // the operator has named the role as online
 
 	node *node
 }
@@ -152,7 +153,7 @@ type Target struct {
 func (r *Repository) Targets() []Target {
 	targets := make([]Target, len(r.targets))
 	for i, n := range r.targets {
-		targets[i] = Target{Role: n.role, Bins: n.bins(), Err: n.err, node: n}
+		targets[i] = Target{Role: n.role, Bins: n.bins(), Err: n.err, Named: r.judge.in.Word.online(n), node: n}
 		if n.err == nil {
 			targets[i].Listed = n.listed
 		}

@@ -115,9 +115,26 @@ func (s *Server) repositoryStatus(w *response, r *http.Request) error {
 }
 
 func statusForm(s tufupdate.Status) jsonform.Status {
-	form := jsonform.Status{App: s.App, Roles: make([]jsonform.RoleStatus, len(s.Roles)), Warnings: s.Warnings}
+	form := jsonform.Status{
+		App: s.App, Healthy: len(s.Troubles) == 0, Roles: make([]jsonform.RoleStatus, len(s.Roles)), Warnings: s.Warnings,
+	}
 	for i, role := range s.Roles {
 		form.Roles[i] = jsonform.RoleStatus(role)
+	}
+	for _, t := range s.Troubles {
+		form.Troubles = append(form.Troubles, troubleForm(t))
+	}
+	for _, upload := range s.Uploads {
+		form.Uploads = append(form.Uploads, jsonform.Upload(upload))
+	}
+	return form
+}
+
+// troubleForm leaves out what the key provider says, which may show paths and addresses.
+func troubleForm(t tufupdate.Trouble) jsonform.Trouble {
+	form := jsonform.Trouble{Role: t.Role, Code: t.Code, Who: string(t.Who), Text: t.Text, Since: t.Since}
+	for _, k := range t.Keys {
+		form.Keys = append(form.Keys, k.KeyID)
 	}
 	return form
 }

@@ -436,16 +436,24 @@ func TestStatus(t *testing.T) {
 				{Role: "timestamp", Version: 7, Expires: now.Add(-time.Minute), ExpiresIn: &gone, Verified: true, Online: true},
 				{Role: "snapshot", Problem: "no valid signature"},
 			},
-			Warnings: []string{"snapshot does not verify"},
+			Troubles: []tufupdate.Trouble{{
+				Role: "timestamp", Code: tufupdate.CodeNoKey, Who: tufupdate.ActorOperator, Text: "key ab is missing", Since: now,
+				Keys: []tufupdate.MissingKey{{KeyID: "ab", Why: "/keys/acme/desktop/ab: no such file"}},
+			}},
+			Uploads:  []tufupdate.Upload{{Role: "targets", Version: 3, Waits: "version 2 is missing"}},
+			Warnings: []string{"root expires"},
 		}, nil
 	}}})
 	got := send(t, http.MethodGet, url+statusPath, nil, "Authorization", bearer(t, adminClaims("acme")))
 	assert.Equal(t, http.StatusOK, got.status)
-	assert.JSONEq(t, `{"data":{"app":"acme/desktop","roles":[
+	assert.NotContains(t, got.body, "/keys/", "it shows no path")
+	assert.JSONEq(t, `{"data":{"app":"acme/desktop","healthy":false,"roles":[
 		{"role":"root","version":1,"expires":"2026-02-05T13:00:00Z","verified":true,"online":false,"expires_in":3600},
 		{"role":"timestamp","version":7,"expires":"2026-02-05T11:59:00Z","verified":true,"online":true,"expires_in":-60},
 		{"role":"snapshot","version":0,"verified":false,"online":false,"problem":"no valid signature"}
-		],"warnings":["snapshot does not verify"]},"message":"Repository status."}`, got.body)
+		],"troubles":[{"role":"timestamp","code":"no_key","who":"operator","text":"key ab is missing","keys":["ab"],
+		"since":"2026-02-05T12:00:00Z"}],"uploads":[{"role":"targets","version":3,"waits":"version 2 is missing"}],
+		"warnings":["root expires"]},"message":"Repository status."}`, got.body)
 }
 
 func TestStatusIsRefused(t *testing.T) {

@@ -136,7 +136,7 @@ func (rel *release) sign(ctx context.Context, s step, spec string, list map[stri
 		signed, unused, signErr := draft.Sign(ctx, role, s.Signers())
 		if err = signErr; err == nil {
 			rel.warn(role.Name, unused)
-			return change{s.Document(), signed}, nil
+			return change{s.Document(), signed, s.validity.Truncate(time.Second)}, nil
 		}
 	}
 	return change{}, fmt.Errorf("signing role %s version %d: %w", role.Name, s.version, err)

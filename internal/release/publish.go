@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,8 +31,9 @@ type release struct {
 
 // A change is a document that takes the place of another.
 type change struct {
-	old *published.Document // nil if the new one was made from nothing
-	new *tufmeta.Verified
+	old      *published.Document // nil if the new one was made from nothing
+	new      *tufmeta.Verified
+	validity time.Duration // for which the new one was signed
 }
 
 func (rel *release) changes() []change {

@@ -50,6 +50,7 @@ type Roll struct {
 // An Outcome is what a roll has published.
 type Outcome struct {
 	Published []*tufmeta.Verified // in the order of publishing
+	Accepted  map[string]int64    // uploaded versions that the snapshot lists for the first time, by role
 	Warnings  []string
 }
 
@@ -130,12 +131,18 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 	if err := rel.check(repo); err != nil {
 		return Outcome{}, fmt.Errorf("checking what was signed: %w", err)
 	}
+	if err := rel.checkClock(r.Store, repo, time.Now()); err != nil {
+		return Outcome{}, err
+	}
 	written, err := r.publish(ctx, set, repo, rel)
 	if err != nil {
 		return Outcome{}, err
 	}
 	r.Memory.Commit(r.App, stateAfter(set, repo, rel, written))
-	outcome := Outcome{Warnings: append(repo.Warnings, rel.warnings...)}
+	outcome := Outcome{Accepted: map[string]int64{}, Warnings: append(repo.Warnings, rel.warnings...)}
+	for role, d := range repo.Accepted {
+		outcome.Accepted[role] = d.Version()
+	}
 	if err := r.remember(ctx, repo, rel); err != nil {
 		outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("what was published is not remembered: %v", err))
 	}
@@ -153,10 +160,12 @@ const rememberTimeout = 45 * time.Second
 func (r *Roll) remember(ctx context.Context, repo *published.Repository, rel *release) error {
 	var marks repofiles.Marks
 	marks.Note(repo.Root().Verified)
-	documents := []*tufmeta.Verified{repo.Snapshot.Verified()} // which a timestamp by itself leads to
 	for _, c := range rel.changes() {
-		documents = append(documents, c.new)
+		if repo.Pins(c.new.Role().Name) {
+			marks.NoteSigned(c.new, c.validity)
+		}
 	}
+	documents := []*tufmeta.Verified{repo.Snapshot.Verified()} // which a timestamp by itself leads to
 	for _, d := range repo.Newly() {
 		documents = append(documents, d.Verified())
 	}

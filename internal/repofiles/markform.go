@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/internal/tufmeta"
@@ -27,7 +28,9 @@ func encodeMarks(app string, m Marks) ([]byte, error) {
 }
 
 func encodeMark(m Mark) jsonform.Mark {
-	return jsonform.Mark{Version: m.Version, SHA256: hex.EncodeToString(m.Sum[:]), Keys: m.Keys}
+	return jsonform.Mark{
+		Version: m.Version, SHA256: hex.EncodeToString(m.Sum[:]), Keys: m.Keys, Validity: int64(m.Validity / time.Second),
+	}
 }
 
 // decodeMarks reads the object that holds an app's marks. Whatever encodeMarks would not have
@@ -65,7 +68,10 @@ func decodeMarks(app string, data []byte) (Marks, error) {
 }
 
 func decodeMark(f jsonform.Mark) (Mark, error) {
-	m := Mark{Version: f.Version, Keys: f.Keys}
+	m := Mark{Version: f.Version, Keys: f.Keys, Validity: time.Duration(f.Validity) * time.Second}
+	if f.Validity < 0 || m.Validity/time.Second != time.Duration(f.Validity) {
+		return Mark{}, fmt.Errorf("validity %d", f.Validity)
+	}
 	if m.Version < 1 || m.Version > tufmeta.MaxVersion {
 		return Mark{}, fmt.Errorf("version %d", m.Version)
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
@@ -14,11 +15,15 @@ type Mark struct {
 	Version int64             // 0: none was
 	Sum     [sha256.Size]byte // of what is signed, in canonical form
 	Keys    []string          // digests of the keys that signed it, ascending; never changed
+
+	// Validity is for how long the document was to be valid when it was signed here. It is 0 for
+	// what others have signed.
+	Validity time.Duration
 }
 
 // MarkOf returns the mark of a document.
 func MarkOf(v *tufmeta.Verified) Mark {
-	return Mark{v.Version(), v.SignedSum(), v.Signed()}
+	return Mark{Version: v.Version(), Sum: v.SignedSum(), Keys: v.Signed()}
 }
 
 // Marks are what is remembered of one app. They only grow. The zero Marks hold nothing.
@@ -83,6 +88,24 @@ func (m Marks) Clone() Marks {
 
 // Note adds a document, and reports whether the marks have grown.
 func (m *Marks) Note(v *tufmeta.Verified) (grew bool) { return m.add(v.Role().Name, MarkOf(v)) }
+
+// NoteSigned adds a document that was signed here, to be valid for a time.
+func (m *Marks) NoteSigned(v *tufmeta.Verified, validity time.Duration) {
+	mark := MarkOf(v)
+	mark.Validity = validity.Truncate(time.Second)
+	m.add(v.Role().Name, mark)
+}
+
+// ValidityOf returns for how long a document was to be valid when it was signed here, 0 if that is
+// not known.
+func (m Marks) ValidityOf(v *tufmeta.Verified) time.Duration {
+	for _, mark := range m.Roles[v.Role().Name] {
+		if mark.Validity > 0 && mark.Version == v.Version() && mark.Sum == v.SignedSum() {
+			return mark.Validity
+		}
+	}
+	return 0
+}
 
 // Merge adds the marks of other, and reports whether m has grown. Of two documents with the same
 // role, version and keys, that of m stays.

@@ -24,7 +24,7 @@
 //	restart [@NAME] …       a process begins anew: offline=, with=KEY,… and without=KEY,… of the keys,
 //	                        forgetful, targets=online or offline, validity=ROLE:DURATION,…, notready,
 //	                        warn=DURATION, tasks=NAME that processes share, renew with early=SHARE and
-//	                        jitter=SHARE, memory=NAME that is durable and shared, and settings
+//	                        jitter=SHARE and look=DURATION, memory=NAME that is durable and shared, and settings
 //	settings [@NAME] …      the operator's settings of a process are these from now on:
 //	                        believe=ROLE:FILE, believe=ROLE:SHA256 or believe=PREFIX:until=DURATION,
 //	                        online=DECLARER>ROLE,…, uploads=ROLE,…, version=ROLE:N,…, hashbins,

@@ -2,11 +2,14 @@ package simulation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tufonline/tufonline/tufupdate"
 )
 
 // expect is the verb expect.
@@ -117,14 +120,31 @@ func (w *World) expectAsked(p *process, _ []string) string {
 
 // expectRenewal returns how the renewal is.
 func (w *World) expectRenewal(p *process, _ []string) string {
-	last, err := p.updater.Renewal()
-	if err != nil {
+	if err := p.updater.Ready(); errors.Is(err, tufupdate.ErrRenewalLate) {
 		return "late"
 	}
-	if last.Failed > 0 {
-		return "failed"
+	health, ok := p.updater.Health(w.repo.App)
+	switch {
+	case !ok:
+		return "has not looked"
+	case health.Healthy():
+		return "well"
 	}
-	return "well"
+	return strings.Join(troubles(health.Troubles), "; ")
+}
+
+// troubles says what is wrong with an app, and who has to act.
+func troubles(all []tufupdate.Trouble) (parts []string) {
+	for _, t := range all {
+		about := t.Role
+		if about == "" {
+			about = "app"
+		}
+		if part := fmt.Sprintf("%s fails %s for %s", about, t.Code, t.Who); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // expectContent returns the targets that a targets document lists, with what they should be.

@@ -111,6 +111,9 @@ func (w *World) start(name string, words *words) {
 	renews := words.flag("renew")
 	if renews {
 		c.Renew = &tufupdate.Renew{Early: share(words, "early"), Jitter: share(words, "jitter")}
+		if look, ok := words.option("look"); ok {
+			c.Renew.Look = duration(look)
+		}
 	}
 	var err error
 	if p.updater, err = tufupdate.New(c); err != nil {

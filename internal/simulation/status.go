@@ -52,6 +52,7 @@ func (w *World) status(words *words) string {
 	for _, kind := range order {
 		outcome = append(outcome, kind+" "+listing(kinds[kind], versions))
 	}
+	outcome = append(outcome, troubles(status.Troubles)...)
 	return strings.Join(append(outcome, w.warnings(status.Warnings)...), "; ")
 }
 
