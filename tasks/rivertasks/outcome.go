@@ -20,8 +20,8 @@ import (
 // Outcome names its attempt, and nothing but [Database.Settle] writes outcomes. Attempt 1 may
 // stall, and report at any time:
 //
-//   - before River's rescuer has seen the row, or before attempt 2 begins: the row is still its own,
-//     and its outcome counts; if it ends the task, attempt 2 never begins
+//   - before River's rescuer has seen the row, or before attempt 2 begins: the row is still its
+//     own, and its outcome counts; if it ends the task, attempt 2 never begins
 //   - while attempt 2 runs, or while a failed attempt 2 waits for the next one: the row is not its
 //     own any more, and Settle changes nothing
 //   - when the task has ended, be it by the rescuer after the last attempt: Settle changes nothing
