@@ -88,7 +88,7 @@ func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 func (m *Mirror) report(ctx context.Context, t tasks.Task) {
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
-	if kept, err := m.Store.Get(asking, t.ID); err == nil && (kept.Attempt != t.Attempt || kept.State.Ended()) {
+	if kept, err := m.Get(asking, t.ID); err == nil && (kept.Attempt != t.Attempt || kept.State.Ended()) {
 		t = kept
 	}
 	m.write(ctx, t, "")

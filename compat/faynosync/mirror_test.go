@@ -24,7 +24,7 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 			f := newFakeRedis()
 			f.down = down
 			client := f.client(t)
-			taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+			taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 				m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 				mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
 				return func() tasks.Store { return mirror }
