@@ -308,7 +308,7 @@ func TestARollThatFaynosyncOverwritesIsNotTakenForItsOwn(t *testing.T) {
 
 func TestAMirrorIsATaskStore(t *testing.T) {
 	client, _ := redisserver.Start(t)
-	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+	taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 		mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
 		return func() tasks.Store { return mirror }

@@ -27,24 +27,35 @@ type MemoryOptions struct {
 	// ended less than Retention ago. So finished work neither fills the memory nor stops new tasks.
 	// The default is DefaultHistory.
 	History int
+
+	// MaxAttempts is how many attempts a task has. The default is DefaultMaxAttempts. The pauses
+	// between them are those of Pause.
+	MaxAttempts int
 }
 
-// Memory is a Store in the memory of this process. The tasks end with the process. Each task has
-// one attempt.
+// Memory is a Store in the memory of this process. The tasks end with the process.
 //
 // While a Run is active, each added task starts at once in a goroutine of its own. No task waits
-// for another. When the context of Run ends, Run finishes the tasks that were added before. Tasks
-// that are added later wait for another Run.
+// for another. A failure that is [Temporary] is tried again. When the context of Run ends, Run
+// finishes the attempts at tasks that were added before, and begins no further attempt. Tasks that
+// are added later, or that wait for another attempt, wait for another Run.
 type Memory struct {
-	capacity int
-	history  int
+	capacity    int
+	history     int
+	maxAttempts int
 
 	mu      sync.Mutex
-	tasks   map[string]*Task
-	pending []*Task // not started by a Run
-	live    int     // how many tasks have not ended
-	ended   []*Task // the first to end comes first
-	runs    []*run  // active, or about to stop
+	tasks   map[string]*entry
+	pending []*entry // in no Run
+	live    int      // how many tasks have not ended
+	ended   []*entry // the first to end comes first
+	runs    []*run   // active, or about to stop
+}
+
+// An entry is a task that a Memory keeps.
+type entry struct {
+	Task
+	due time.Time // when the next attempt begins; zero for the first one, which begins at once
 }
 
 // A run is one call of Run.
@@ -59,9 +70,10 @@ var _ Store = (*Memory)(nil)
 // NewMemory returns a Memory without tasks.
 func NewMemory(opts MemoryOptions) *Memory {
 	return &Memory{
-		capacity: cmp.Or(opts.Capacity, DefaultCapacity),
-		history:  cmp.Or(opts.History, DefaultHistory),
-		tasks:    make(map[string]*Task),
+		capacity:    cmp.Or(opts.Capacity, DefaultCapacity),
+		history:     cmp.Or(opts.History, DefaultHistory),
+		maxAttempts: cmp.Or(opts.MaxAttempts, DefaultMaxAttempts),
+		tasks:       make(map[string]*entry),
 	}
 }
 
@@ -80,17 +92,13 @@ func (m *Memory) Add(ctx context.Context, t Task) error {
 	if m.live >= m.capacity {
 		return fmt.Errorf("add task %s: %w: %d have not ended", t.ID, ErrFull, m.live)
 	}
-	kept := &Task{ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now,
-		MaxAttempts: 1}
+	kept := &entry{Task: Task{
+		ID: t.ID, App: t.App, Roles: slices.Clone(t.Roles), State: StatePending, Created: now, Updated: now,
+		MaxAttempts: m.maxAttempts,
+	}}
 	m.tasks[t.ID] = kept
 	m.live++
-	for _, r := range m.runs {
-		if r.ctx.Err() == nil {
-			m.begin(r, kept)
-			return nil
-		}
-	}
-	m.pending = append(m.pending, kept)
+	m.dispatch(kept)
 	return nil
 }
 
@@ -106,7 +114,7 @@ func (m *Memory) Get(ctx context.Context, id string) (Task, error) {
 	if !ok {
 		return Task{}, fmt.Errorf("get task %s: %w", id, ErrNotFound)
 	}
-	return clone(*t), nil
+	return clone(t.Task), nil
 }
 
 // Run implements Store.
@@ -131,40 +139,86 @@ func (m *Memory) Run(ctx context.Context, work func(context.Context, Task) (Resu
 	return nil
 }
 
-// begin starts a task in a run. The caller holds m.mu, so the run is not waiting for its tasks yet.
-func (m *Memory) begin(r *run, t *Task) { r.begun.Go(func() { m.do(r, t) }) }
+// dispatch gives a task to an active run, or keeps it for the next one. The caller holds m.mu.
+func (m *Memory) dispatch(t *entry) {
+	for _, r := range m.runs {
+		if r.ctx.Err() == nil {
+			m.begin(r, t)
+			return
+		}
+	}
+	m.pending = append(m.pending, t)
+}
 
-// do works a task to its end. A panic and a Goexit in work end it too.
-func (m *Memory) do(r *run, t *Task) {
+// begin gives a task to a run. The caller holds m.mu, so the run is not waiting for its tasks yet.
+func (m *Memory) begin(r *run, t *entry) { r.begun.Go(func() { m.do(r, t) }) }
+
+// do works a task until it has ended or the run stops.
+func (m *Memory) do(r *run, t *entry) {
+	for {
+		if !t.due.IsZero() && !sleepUntil(r.ctx, t.due) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.dispatch(t)
+			return
+		}
+		m.attempt(r, t)
+		if t.State.Ended() {
+			return
+		}
+	}
+}
+
+// sleepUntil waits for a time. It reports whether that came before the end of ctx.
+func sleepUntil(ctx context.Context, due time.Time) bool {
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// attempt makes one attempt. A panic and a Goexit in work end the task too.
+func (m *Memory) attempt(r *run, t *entry) {
 	result, err := Result{}, WithCode(errors.New("work ended without a result"), CodePanic)
 	defer func() {
 		if p := recover(); p != nil {
 			err = WithCode(fmt.Errorf("panic: %v", p), CodePanic)
 		}
-		m.end(t, result, err)
+		m.finish(t, result, err)
 	}()
 	result, err = r.work(context.WithoutCancel(r.ctx), m.start(t))
 }
 
-// start sets the state of a task that begins. It returns a copy for work.
-func (m *Memory) start(t *Task) Task {
+// start sets the state of a task whose attempt begins. It returns a copy for work.
+func (m *Memory) start(t *entry) Task {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t.State, t.Updated, t.Attempt = StateStarted, time.Now(), t.Attempt+1
-	return clone(*t)
+	return clone(t.Task)
 }
 
-// end sets the state and the result of a task.
-func (m *Memory) end(t *Task, result Result, err error) {
-	state := StateSuccess
+// finish sets the state and the result of a task whose attempt has ended.
+func (m *Memory) finish(t *entry, result Result, err error) {
 	result = cloneResult(result)
 	result.Error, result.Code = "", CodeOf(err)
 	if err != nil {
-		state, result.Error = StateFailure, err.Error()
+		result.Error = err.Error()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t.State, t.Updated, t.Result = state, time.Now(), result
+	t.Updated = time.Now()
+	if IsTemporary(err) && t.Attempt < t.MaxAttempts {
+		t.State, t.Result = StatePending, Result{Error: result.Error, Code: result.Code}
+		t.due = t.Updated.Add(Pause(t.Attempt))
+		return
+	}
+	t.State, t.Result = StateSuccess, result
+	if err != nil {
+		t.State = StateFailure
+	}
 	m.live--
 	m.ended = append(m.ended, t)
 	m.forget(t.Updated)

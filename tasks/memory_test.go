@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMemoryIsAStore(t *testing.T) {
-	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+	taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 		return func() tasks.Store { return m }
 	}})

@@ -102,7 +102,9 @@ func TestNoFaultOfTheStoreBreaksARepository(t *testing.T) {
 // force asks for the stage's roles, and waits for what becomes of it. err says that it was not
 // accepted.
 func (st *stage) force(t *testing.T, provider keys.Provider, change func(*tufupdate.Config)) (tasks.Task, error) {
-	u := newUpdater(t, st.repo, nil, func(c *tufupdate.Config) { c.Keys = provider }, change)
+	u := newUpdater(t, st.repo, nil, func(c *tufupdate.Config) {
+		c.Keys, c.Tasks = provider, tasks.NewMemory(tasks.MemoryOptions{MaxAttempts: 1}) // the fault stays
+	}, change)
 	defer run(t, u)()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()

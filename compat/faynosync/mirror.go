@@ -55,13 +55,13 @@ func (m *Mirror) Add(ctx context.Context, t tasks.Task) error {
 // Run implements tasks.Store.
 func (m *Mirror) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	return m.Store.Run(ctx, func(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
-		m.write(ctx, t, "")
+		m.report(ctx, t)
 		defer func() {
 			p := recover()
 			if p != nil {
 				err = tasks.WithCode(fmt.Errorf("panic: %v", p), tasks.CodePanic)
 			}
-			m.write(ctx, ended(t, result, err), "")
+			m.report(ctx, ended(t, result, err))
 			if p != nil {
 				panic(p) // the store handles it
 			}
@@ -81,6 +81,17 @@ func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 		}
 	}
 	return t
+}
+
+// report writes the record of a task at an attempt. A worker that stalled finds another attempt, or
+// an ended task, in the store. The record is the store's then.
+func (m *Mirror) report(ctx context.Context, t tasks.Task) {
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if kept, err := m.Get(asking, t.ID); err == nil && (kept.Attempt != t.Attempt || kept.State.Ended()) {
+		t = kept
+	}
+	m.write(ctx, t, "")
 }
 
 // write writes the record of a task. mode is Redis's NX or empty.

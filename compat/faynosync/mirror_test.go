@@ -24,7 +24,7 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 			f := newFakeRedis()
 			f.down = down
 			client := f.client(t)
-			taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+			taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 				m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 				mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
 				return func() tasks.Store { return mirror }
@@ -37,8 +37,16 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 type attempt struct {
 	tasks.Store
 	task   tasks.Task
-	refuse error // from Add
-	panics any   // the value of the panic that reached Run
+	kept   tasks.Task // what Get returns, if not task
+	refuse error      // from Add
+	panics any        // the value of the panic that reached Run
+}
+
+func (a *attempt) Get(context.Context, string) (tasks.Task, error) {
+	if a.kept.ID == "" {
+		return a.task, nil
+	}
+	return a.kept, nil
 }
 
 func (a *attempt) Add(context.Context, tasks.Task) error { return a.refuse }
@@ -156,6 +164,29 @@ func TestARecordSaysHowFarItsTaskIs(t *testing.T) {
 				assert.Equal(t, test.after, record(t, f))
 				assert.Equal(t, test.panics, store.panics)
 			})
+		})
+	}
+}
+
+// Meanwhile the store gave the task to another worker.
+func TestAWorkerThatStalledChangesNoRecord(t *testing.T) {
+	for name, state := range map[string]tasks.State{"while another runs": tasks.StateStarted,
+		"after another ended": tasks.StateSuccess, "after it was lost": tasks.StateFailure} {
+		t.Run(name, func(t *testing.T) {
+			f := newFakeRedis()
+			task := tasks.Task{ID: id, State: tasks.StateStarted, Attempt: 1, MaxAttempts: 20}
+			store := &attempt{task: task}
+			mirror := faynosync.NewMirror(store, f.client(t), faynosync.MirrorOptions{})
+			require.NoError(t, mirror.Run(t.Context(), func(context.Context, tasks.Task) (tasks.Result, error) {
+				store.kept = tasks.Task{ID: id, State: state, Attempt: 2, MaxAttempts: 20}
+				if state == tasks.StateFailure {
+					store.kept.Attempt = 1
+				}
+				return tasks.Result{Warnings: []string{"stalled"}}, errors.New("stalled")
+			}))
+			assert.Equal(t, string(state), record(t, f)["state"])
+			value, _ := f.get("task:" + id)
+			assert.NotContains(t, value, "stalled")
 		})
 	}
 }

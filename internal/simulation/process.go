@@ -99,9 +99,11 @@ func (w *World) start(name string, words *words) {
 	if p.forgets = words.flag("forgetful"); p.forgets {
 		c.CacheSize = -1
 	}
+	own := tasks.NewMemory(tasks.MemoryOptions{MaxAttempts: 1}) // a history sees each failure
+	c.Tasks = own
 	if name, ok := words.option("tasks"); ok {
 		if w.tasks[name] == nil {
-			w.tasks[name] = tasks.NewMemory(tasks.MemoryOptions{})
+			w.tasks[name] = own
 		}
 		c.Tasks = w.tasks[name]
 	}

@@ -22,6 +22,11 @@ type Database interface {
 	// no such row, the error is tasks.ErrNotFound.
 	Find(ctx context.Context, id string) (row int64, err error)
 
+	// Settle writes an outcome into its row of river_job if the row is still that attempt's: id,
+	// attempt and attempted_at are the Outcome's, and the task has not ended. Otherwise it changes
+	// nothing. It reports whether the row was the attempt's. If err is not nil, that is unknown.
+	Settle(ctx context.Context, o Outcome) (settled bool, err error)
+
 	// Close closes the database.
 	Close() error
 }
@@ -58,6 +63,7 @@ func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], opts 
 type database interface {
 	Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
 	find(ctx context.Context, id string) (*rivertype.JobRow, error) // tasks.ErrNotFound
+	settle(ctx context.Context, o Outcome) (settled bool, err error)
 	client(config *river.Config) (client, error)
 	Close() error
 }
@@ -91,6 +97,10 @@ func (c connection[TTx]) find(ctx context.Context, id string) (*rivertype.JobRow
 		err = tasks.ErrNotFound
 	}
 	return job, err
+}
+
+func (c connection[TTx]) settle(ctx context.Context, o Outcome) (settled bool, err error) {
+	return c.db.Settle(ctx, o)
 }
 
 func (c connection[TTx]) client(config *river.Config) (client, error) {

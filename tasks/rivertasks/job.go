@@ -3,7 +3,6 @@ package rivertasks
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
@@ -59,7 +58,7 @@ func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 	t.Result = tasks.Result(last.Result)
 	// An attempt that lost its worker has an error of River's and no output.
 	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Number {
-		t.Result = tasks.Result{Error: strings.TrimPrefix(row.Errors[n-1].Error, "JobCancelError: "), Code: tasks.CodeLost}
+		t.Result = tasks.Result{Error: row.Errors[n-1].Error, Code: tasks.CodeLost}
 	}
 	return t, nil
 }

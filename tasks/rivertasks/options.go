@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/tufonline/tufonline/tasks"
 )
 
 // Options are optional.
@@ -19,8 +21,8 @@ type Options struct {
 	// every 30 seconds. The default is 15 minutes.
 	Rescue time.Duration
 
-	// MaxAttempts is how many attempts a task has. The default is 20. With the pauses between them,
-	// from a second to five minutes, these take an hour.
+	// MaxAttempts is how many attempts a task has. The default is tasks.DefaultMaxAttempts. The
+	// pauses between them are those of tasks.Pause.
 	MaxAttempts int
 
 	// Logger gets River's log. If nil, nothing is logged.
@@ -30,7 +32,7 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	o.Workers = cmp.Or(o.Workers, 100)
 	o.Rescue = cmp.Or(o.Rescue, 15*time.Minute)
-	o.MaxAttempts = cmp.Or(o.MaxAttempts, 20)
+	o.MaxAttempts = cmp.Or(o.MaxAttempts, tasks.DefaultMaxAttempts)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Workers < 0 || o.Rescue < 0 || o.MaxAttempts < 0 {
 		return o, errors.New("negative option")
@@ -40,8 +42,10 @@ func (o Options) withDefaults() (Options, error) {
 
 // workLimit returns how long work may take. Work ends before the task counts as lost, so that no
 // second attempt runs beside the first.
-func (o Options) workLimit() time.Duration { return o.Rescue - min(o.Rescue/8, longestMargin) }
+func (o Options) workLimit() time.Duration { return o.Rescue - o.margin() }
 
-// longestMargin is the longest time between the end of work and the task's loss. It is enough to
-// write the result.
+// margin is the time between the end of work and the task's loss.
+func (o Options) margin() time.Duration { return min(o.Rescue/8, longestMargin) }
+
+// longestMargin is the longest margin. It is enough to write the result.
 const longestMargin = 15 * time.Second

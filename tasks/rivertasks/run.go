@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,15 +18,13 @@ const (
 	startTimeout  = 30 * time.Second
 	restartPause  = time.Second      // after River failed to start
 	cancelTimeout = 15 * time.Second // for a River that was told to stop at once
-	firstRetry    = time.Second
-	longestRetry  = 5 * time.Minute
 )
 
 // Run implements tasks.Store. It waits while the database is not available. A task whose result
 // could not be written is worked again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, newWorker(s.options, work)); err != nil {
+	if err := river.AddWorkerSafely(workers, newWorker(s.options, s.db.settle, work)); err != nil {
 		return fmt.Errorf("run tasks: %w", err)
 	}
 	for ctx.Err() == nil {
@@ -97,11 +94,10 @@ func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c clien
 		"error", c.Stop(leave))
 }
 
-// backoff is a river.ClientRetryPolicy with pauses that double.
+// backoff is a river.ClientRetryPolicy. River uses it for tasks that lost their worker.
 type backoff struct{}
 
 // NextRetry implements river.ClientRetryPolicy.
 func (backoff) NextRetry(row *rivertype.JobRow) time.Time {
-	pause := min(firstRetry<<min(max(row.Attempt, 1)-1, 20), longestRetry)
-	return time.Now().Add(pause - pause/10 + rand.N(pause/5))
+	return time.Now().Add(tasks.Pause(row.Attempt))
 }

@@ -35,6 +35,11 @@ func (s *silent) find(ctx context.Context, _ string) (*rivertype.JobRow, error) 
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+func (s *silent) settle(ctx context.Context, _ Outcome) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
 func (s *silent) client(*river.Config) (client, error) { return s, nil }
 func (s *silent) Close() error                         { return nil }
 func (s *silent) Stopped() <-chan struct{}             { return s.stopped }

@@ -3,29 +3,38 @@ package rivertasks
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
-	"github.com/tufonline/tufonline/internal/jsonform"
 	"github.com/tufonline/tufonline/tasks"
 )
 
 // A worker is a river.Worker that calls the work of a Run.
 type worker struct {
 	river.WorkerDefaults[job]
-	work  func(context.Context, tasks.Task) (tasks.Result, error)
-	limit time.Duration // how long work may take
-	share int           // how many tasks of one app are worked at once
+	work    func(context.Context, tasks.Task) (tasks.Result, error)
+	settler func(context.Context, Outcome) (settled bool, err error)
+	limit   time.Duration // how long work may take
+	margin  time.Duration // see Options
+	share   int           // how many tasks of one app are worked at once
+	log     *slog.Logger
 
 	mu   sync.Mutex
 	apps map[string]int // how many tasks of each app are worked now
 }
 
-func newWorker(o Options, work func(context.Context, tasks.Task) (tasks.Result, error)) *worker {
-	return &worker{work: work, limit: o.workLimit(), share: max(1, o.Workers/2), apps: map[string]int{}}
+func newWorker(o Options, settler func(context.Context, Outcome) (bool, error),
+	work func(context.Context, tasks.Task) (tasks.Result, error),
+) *worker {
+	return &worker{
+		work: work, settler: settler, limit: o.workLimit(), margin: o.margin(), share: max(1, o.Workers/2), log: o.Logger,
+		apps: map[string]int{},
+	}
 }
 
 // enter reports whether a task of an app may be worked now. If it may, the caller calls leave
@@ -48,28 +57,37 @@ func (w *worker) leave(app string) {
 	}
 }
 
-// Work implements river.Worker.
+// Work implements river.Worker. It writes the outcome itself, so that River has nothing to write.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
-	t, err := taskOf(j.JobRow)
+	o, err := w.attempt(ctx, j.JobRow)
 	if err != nil {
-		return river.JobCancel(err)
+		return err
+	}
+	w.settle(ctx, o, j.Args)
+	return settled{}
+}
+
+// settled is the error that has River write nothing about an attempt. River takes it for the errors
+// of a batch of jobs, and there is none. To River, nil would mean that the attempt which is running
+// has succeeded, and any other error that it has failed. That attempt may be another worker's.
+type settled struct{}
+
+func (settled) Error() string               { return "the outcome is written already" }
+func (settled) Jobs() []*rivertype.JobRow   { return nil }
+func (settled) ErrorsByID() map[int64]error { return nil }
+
+// attempt works a task and returns what the attempt came to.
+func (w *worker) attempt(ctx context.Context, row *rivertype.JobRow) (Outcome, error) {
+	t, err := taskOf(row)
+	if err != nil {
+		return outcomeOf(ctx, row, tasks.Result{}, err)
 	}
 	if !w.enter(t.App) {
-		return river.JobSnooze(snooze/2 + rand.N(snooze)) // River counts no attempt
+		return postponed(row, snooze/2+rand.N(snooze)), nil
 	}
 	defer w.leave(t.App)
 	result, err := w.do(ctx, t)
-	result.Error, result.Code = "", ""
-	if err != nil {
-		result = tasks.Result{Error: err.Error(), Code: tasks.CodeOf(err)}
-	}
-	if err := river.RecordOutput(ctx, jsonform.Attempt{Number: t.Attempt, Result: jsonform.Result(result)}); err != nil {
-		return river.JobCancel(fmt.Errorf("recording the result: %w", err))
-	}
-	if err != nil && !tasks.IsTemporary(err) {
-		return river.JobCancel(err)
-	}
-	return err
+	return outcomeOf(ctx, row, result, err)
 }
 
 // do calls work. It returns a panic as an error.
@@ -87,3 +105,42 @@ func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err
 
 // snooze is the mean pause of a task while its app has its share of the workers.
 const snooze = time.Second
+
+const (
+	settleTimeout      = 10 * time.Second // of one try
+	firstSettlePause   = 100 * time.Millisecond
+	longestSettlePause = 5 * time.Second
+)
+
+// settle writes an outcome. If that fails, it tries again until the task counts as lost, and for
+// the margin at least. Then the task is worked again after its rescue.
+func (w *worker) settle(ctx context.Context, o Outcome, args job) {
+	until := time.Now().Add(w.margin)
+	if lost, ok := ctx.Deadline(); ok && lost.After(until) { // River's JobTimeout
+		until = lost
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
+	defer cancel()
+	log := w.log.With("task", args.ID, "app", args.App, "attempt", o.Attempt)
+	for pause := firstSettlePause; ; pause = min(2*pause, longestSettlePause) {
+		own, err := w.settleOnce(ctx, o)
+		if err == nil && !own && pause == firstSettlePause { // otherwise the first try may have succeeded
+			log.WarnContext(ctx, "tasks: an attempt stalled, and its task went on without it; its outcome is not used")
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			log.WarnContext(ctx, "tasks: an outcome could not be stored; the task will be worked again", "error", err)
+			return
+		}
+	}
+}
+
+func (w *worker) settleOnce(ctx context.Context, o Outcome) (own bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return w.settler(ctx, o)
+}

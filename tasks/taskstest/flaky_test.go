@@ -14,7 +14,7 @@ import (
 )
 
 func TestFlakyPassesTheSuite(t *testing.T) {
-	Run(t, Harness{Open: func(t testing.TB, capacity int) func() tasks.Store {
+	Run(t, Harness{Retries: true, Open: func(t testing.TB, capacity int) func() tasks.Store {
 		f := NewFlaky(honest().Open(t, capacity)(), nil)
 		return func() tasks.Store { return f }
 	}})

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func honest() Harness {
-	return Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+	return Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 		return func() tasks.Store { return m }
 	}}
@@ -504,7 +504,7 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			require.GreaterOrEqual(t, at, 0, "the rule exists")
 			r := rules()[at]
 			require.False(t, breaks(t, r, honest()), "an honest store keeps the rule")
-			assert.True(t, breaks(t, r, Harness{Open: func(t testing.TB, capacity int) func() tasks.Store {
+			assert.True(t, breaks(t, r, Harness{Retries: true, Open: func(t testing.TB, capacity int) func() tasks.Store {
 				s := c.turn(t, honest().Open(t, capacity)())
 				return func() tasks.Store { return s }
 			}}), "the rule fails")
@@ -515,7 +515,10 @@ func TestSuiteRefusesLiars(t *testing.T) {
 // A store with one attempt a task does not pass as one that retries.
 func TestSuiteRefusesAStoreThatDoesNotTryAgain(t *testing.T) {
 	at := slices.IndexFunc(rules(), func(r rule) bool { return strings.HasPrefix(r.name, "work that fails for now") })
-	h := honest()
+	h := Harness{Open: func(testing.TB, int) func() tasks.Store {
+		m := tasks.NewMemory(tasks.MemoryOptions{MaxAttempts: 1})
+		return func() tasks.Store { return m }
+	}}
 	require.False(t, breaks(t, rules()[at], h))
 	h.Retries = true
 	assert.True(t, breaks(t, rules()[at], h))

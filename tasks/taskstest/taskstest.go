@@ -29,7 +29,7 @@ type Harness struct {
 // Run checks that a store keeps the rules of package tasks. A store may be slow, but Run waits for
 // half a minute at most. A test joins in a few lines:
 //
-//	taskstest.Run(t, taskstest.Harness{Open: func(_ testing.TB, capacity int) func() tasks.Store {
+//	taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 //		m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 //		return func() tasks.Store { return m }
 //	}})

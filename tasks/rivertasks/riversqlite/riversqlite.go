@@ -130,5 +130,35 @@ func (d database) Find(ctx context.Context, id string) (row int64, err error) {
 	return row, err
 }
 
+// Settle implements rivertasks.Database.
+func (d database) Settle(ctx context.Context, o rivertasks.Outcome) (settled bool, err error) {
+	// River keeps times as text of this one form, and JSON in SQLite's binary form.
+	const statement = `
+		UPDATE river_job
+		SET state = ?4,
+			scheduled_at = CASE WHEN ?4 = 'available' THEN datetime('now', 'subsec', ?5) ELSE scheduled_at END,
+			finalized_at = CASE WHEN ?4 <> 'available' THEN datetime('now', 'subsec') END,
+			attempt = ?6,
+			metadata = CASE WHEN ?7 IS NULL THEN metadata ELSE jsonb_set(metadata, '$.output', jsonb(?7)) END,
+			errors = CASE WHEN ?8 IS NULL THEN errors
+				ELSE jsonb_insert(coalesce(errors, jsonb('[]')), '$[#]', jsonb(?8)) END
+		WHERE id = ?1 AND attempt = ?2 AND attempted_at = ?3 AND finalized_at IS NULL`
+	result, err := d.db.ExecContext(ctx, statement, o.Row, o.Attempt, o.Begun.UTC().Format(timeFormat), string(o.State),
+		fmt.Sprintf("%+.3f seconds", o.Pause.Seconds()), o.Attempts, text(o.Output), text(o.Error))
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// timeFormat is the form of SQLite's datetime with subsec.
+const timeFormat = "2006-01-02 15:04:05.000"
+
+// text returns JSON as SQLite's text. Its blobs would be binary JSON.
+func text(json []byte) sql.NullString {
+	return sql.NullString{String: string(json), Valid: json != nil}
+}
+
 // Close implements rivertasks.Database.
 func (d database) Close() error { return d.db.Close() }
