@@ -87,11 +87,13 @@ type Assembly struct {
 	made       bool               // a snapshot is made
 	old        *repofiles.File    // what the timestamp leads to, if that is known
 	index      map[string][]int64 // versions in the names of the app's files, by role
+	plain      map[string]bool    // names of the app's files that may be a role's without a version
 
 	asked     map[string]bool // what is to be signed: names of targets roles, and prefixes of bins
 	order     []*node         // targets roles that matter, those nearest to targets first
 	nodes     map[string]*node
-	declaring []*tufmeta.Delegations    // of those roles
+	declared  map[string]*tufmeta.Role  // by those roles, without succinct bins
+	succinct  []*tufmeta.Delegations    // likewise, with succinct bins
 	fileNames map[string]string         // names that would be another role's file names
 	finds     map[string]*find          // what was found of each role
 	unfit     map[*repofiles.File]error // unlisted versions that can never be accepted, and why
@@ -99,6 +101,7 @@ type Assembly struct {
 	prefixes  map[string]*node          // who declares bins, by their prefix
 	owners    map[string]string         // which role declares a role, by what is listed
 	onlyOwned bool                      // what is listed is judged, and nothing else
+	shares    *shares                   // of keys, once all roles are known
 	notes     []string                  // warnings about files
 }
 

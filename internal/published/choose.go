@@ -164,7 +164,7 @@ func (r *Repository) Targets() []Target {
 // Holding returns who signs for a role. It may need answers of the key provider: then ask it, and
 // call again.
 func (r *Repository) Holding(t Target, ring Custody) (custody.Holding, []custody.Question) {
-	a := *r.judge
+	a := r.judge
 	a.ring, a.need = ring, Need{}
 	h, _ := a.signersOf(t.node) // an error says that it is pending, or what the holding says
 	return h, a.need.Roles

@@ -67,18 +67,28 @@ func (a *Assembly) declare(n *node) error {
 		a.nodes[role.Name] = child
 		a.order = append(a.order, child)
 	}
-	if delegations.Len() > 0 {
-		a.declaring = append(a.declaring, delegations)
+	if delegations.Succinct() != nil {
+		a.succinct = append(a.succinct, delegations)
+		return pending
+	}
+	for role := range delegations.Declared() {
+		if a.declaredRole(role.Name) == nil {
+			a.declared[role.Name] = role
+		}
 	}
 	return pending
 }
 
 // declaredRole returns a targets role as its declarer declares it, nil if nobody that was met does.
+// There may be very many roles, few of them with succinct bins.
 func (a *Assembly) declaredRole(name string) *tufmeta.Role {
 	if n := a.nodes[name]; n != nil {
 		return n.role
 	}
-	for _, delegations := range a.declaring {
+	if role := a.declared[name]; role != nil {
+		return role
+	}
+	for _, delegations := range a.succinct {
 		if role := delegations.Role(name); role != nil {
 			return role
 		}
@@ -87,11 +97,7 @@ func (a *Assembly) declaredRole(name string) *tufmeta.Role {
 }
 
 // declares reports whether a document that was met declares a role.
-func (a *Assembly) declares(name string) bool {
-	return a.nodes[name] != nil || slices.ContainsFunc(a.declaring, func(ds *tufmeta.Delegations) bool {
-		return ds.Role(name) != nil
-	})
-}
+func (a *Assembly) declares(name string) bool { return a.declaredRole(name) != nil }
 
 // isTaken reports whether an unlisted version of n declares a name that is somebody else's by what
 // is listed. A name stays with its declarer as long as that one declares it.

@@ -100,8 +100,7 @@ func (a *Assembly) lacks(missing []string) error {
 // isNew reports whether the store has no file of a role, as far as it can be listed.
 func (a *Assembly) isNew(role string) bool {
 	names, _ := a.files.Names()
-	plain := repofiles.Layout{App: a.in.App}.Name(role, 0)
-	return names.Err == nil && a.index != nil && len(a.index[role]) == 0 && !slices.Contains(names.All, plain)
+	return names.Err == nil && a.index != nil && len(a.index[role]) == 0 && !a.plain[role]
 }
 
 // floor returns what the old snapshot lists of a role, or another that present keys have signed, or
@@ -187,16 +186,18 @@ func (a *Assembly) versions(role string) ([]int64, error) {
 		return slices.Compact(all), nil
 	}
 	if a.index == nil {
-		a.index = index(a.layout.App, names.All)
+		a.index, a.plain = index(a.layout.App, names.All)
 	}
 	return a.index[role], nil
 }
 
-// index returns the versions in the names of an app's files, by role, the highest first.
-func index(app string, names []string) map[string][]int64 {
-	versions := map[string][]int64{}
+// index returns the versions in the names of an app's files, by role, the highest first, and the
+// names without a version.
+func index(app string, names []string) (versions map[string][]int64, plain map[string]bool) {
+	versions, plain = map[string][]int64{}, map[string]bool{}
 	for _, name := range names {
 		name, isFile := strings.CutSuffix(strings.TrimPrefix(name, app+"/"), tufmeta.Suffix)
+		plain[name] = isFile
 		number, role, isVersioned := strings.Cut(name, ".")
 		v, err := strconv.ParseInt(number, 10, 64)
 		if isFile && isVersioned && err == nil && v > 0 && v <= tufmeta.MaxVersion {
@@ -207,5 +208,5 @@ func index(app string, names []string) map[string][]int64 {
 		slices.Sort(versions[role])
 		slices.Reverse(versions[role])
 	}
-	return versions
+	return versions, plain
 }

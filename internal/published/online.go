@@ -51,26 +51,67 @@ func (a *Assembly) signersOf(n *node) (custody.Holding, error) {
 		return custody.Holding{Err: fmt.Errorf("role %s: %w: %w", n.role.Name, unknown, keys.ErrNoKey)}, nil
 	}
 	for _, name := range []string{tufmeta.Root, tufmeta.Timestamp, tufmeta.Snapshot} {
-		bar(barred, a.root().Roles[name])
+		for _, k := range a.root().Roles[name].Keys {
+			barred[k.Digest()] = name
+		}
 	}
 	return h.Without(n.role, barred), nil
 }
 
-// keysOfOthers returns the digests of all keys that targets roles other than n have, with the role.
-// The bins of one delegation are one role. The error says that it is not known what a role
-// declares.
+// keysOfOthers returns the digests of those keys of n's role that another targets role has too,
+// with that role. The error says that it is not known what a role declares.
 func (a *Assembly) keysOfOthers(n *node) (map[string]string, error) {
-	barred := map[string]string{}
-	if n.by != nil {
-		bar(barred, a.root().Roles[tufmeta.Targets])
+	if a.shares == nil {
+		a.shares = a.sharesOfKeys()
 	}
+	if a.shares.unknown != nil {
+		return nil, a.shares.unknown
+	}
+	others := map[string]string{}
+	for _, k := range n.role.Keys {
+		for _, s := range a.shares.of[k.Digest()] {
+			if s.by != n.by || s.name != n.shareName() {
+				others[k.Digest()] = s.role
+			}
+		}
+	}
+	return others, nil
+}
+
+// Shares say which targets roles have a key. There may be very many roles, so this is found out
+// once, when all are known.
+type shares struct {
+	of      map[string][]share // by the key's digest, of two roles at most
+	unknown error
+}
+
+// A share is that a role has a key. The bins of one delegation are one role.
+type share struct {
+	by   *node  // the declarer; nil for targets
+	name string // the role's, "" for bins
+	role string // one that has it
+}
+
+// shareName returns the name of a role's shares.
+func (n *node) shareName() string {
+	if n.bin {
+		return ""
+	}
+	return n.role.Name
+}
+
+// sharesOfKeys finds out which targets roles have which keys.
+func (a *Assembly) sharesOfKeys() *shares {
+	all := &shares{of: map[string][]share{}}
+	all.add(a.root().Roles[tufmeta.Targets], nil, tufmeta.Targets)
 	for _, by := range a.order {
 		if by.bin {
 			continue // which declare nothing
 		}
 		if by.doc == nil && a.isListed(by.role.Name) {
-			return nil, fmt.Errorf("it is not known whether role %s, which cannot be read, declares one of its keys",
+			all.unknown = fmt.Errorf("it is not known whether role %s, which cannot be read, declares one of its keys",
 				by.role.Name)
+			return all
 		}
 		if by.doc == nil {
 			continue
@@ -80,21 +121,25 @@ func (a *Assembly) keysOfOthers(n *node) (map[string]string, error) {
 			continue // nobody can follow them
 		}
 		for role := range delegations.Declared() {
-			mine := role.Name == n.role.Name || n.bin && (role.Name == n.bins() || delegations.IsBin(role.Name))
-			if by != n.by || !mine {
-				bar(barred, role)
+			name := role.Name
+			if role == delegations.Succinct() || delegations.IsBin(name) {
+				name = ""
 			}
+			all.add(role, by, name)
 		}
 	}
-	return barred, nil
+	return all
 }
 
-// bar adds the keys of a role.
-func bar(barred map[string]string, role *tufmeta.Role) {
+// add adds the keys of a role. Two roles that have a key are enough for it to be another's, whoever
+// asks.
+func (s *shares) add(role *tufmeta.Role, by *node, name string) {
 	for _, k := range role.Keys {
-		if digest := k.Digest(); digest != "" {
-			barred[digest] = role.Name
+		of := s.of[k.Digest()]
+		if k.Digest() == "" || len(of) == 2 || len(of) == 1 && of[0].by == by && of[0].name == name {
+			continue
 		}
+		s.of[k.Digest()] = append(of, share{by, name, role.Name})
 	}
 }
 

@@ -108,7 +108,8 @@ func (a *Assembly) decide() error {
 func (a *Assembly) walk() error {
 	top := &node{role: a.root().Roles[tufmeta.Targets]}
 	a.order, a.nodes, a.repo.Warnings = []*node{top}, map[string]*node{tufmeta.Targets: top}, nil
-	a.declaring, a.fileNames, a.prefixes = nil, map[string]string{}, map[string]*node{}
+	a.declared, a.succinct, a.shares = map[string]*tufmeta.Role{}, nil, nil
+	a.fileNames, a.prefixes = map[string]string{}, map[string]*node{}
 	var pending error
 	for i := 0; i < len(a.order); i++ {
 		n := a.order[i]
