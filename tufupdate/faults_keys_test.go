@@ -3,10 +3,14 @@ package tufupdate_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/tufonline/tufonline/internal/testrepo"
 	"github.com/tufonline/tufonline/keys"
@@ -20,20 +24,29 @@ const keysAvailable = "are available"
 
 var errKeysDown = errors.New("keys are out of reach")
 
-// A keyFault is a way in which the n-th call to the key provider or to one of its signers fails.
+// A keyFault is a way in which the n-th call to the key provider or to one of its signers fails: it
+// alone, or it and all that follow.
 type keyFault struct {
 	name   string
 	decide func(t *testing.T, c keystest.Call, n int) keystest.Fault
-	says   string // what the error says; "" where it depends on what the call was for
+	passes bool   // the roll succeeds all the same
+	says   string // what the error says otherwise; "" where it depends on what the call was for
 }
 
 var keyFaults = []keyFault{
-	{name: "fails", says: errKeysDown.Error(), decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+	{name: "fails once", passes: true, decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
 		if c.N == n {
 			f.Err = errKeysDown
 		}
 		return f
 	}},
+	{name: "fails, as do all that follow", says: errKeysDown.Error(),
+		decide: func(_ *testing.T, c keystest.Call, n int) (f keystest.Fault) {
+			if c.N >= n {
+				f.Err = errKeysDown
+			}
+			return f
+		}},
 	{name: "hangs", decide: func(_ *testing.T, c keystest.Call, n int) keystest.Fault {
 		return keystest.Fault{Hang: c.N == n}
 	}},
@@ -85,8 +98,96 @@ func TestNoFaultOfTheKeysBreaksARepository(t *testing.T) {
 				st.published(t, task.Result.Versions, where)
 			}
 		}
+		assert.True(t, !fault.passes || task.State == tasks.StateSuccess, "%s: %v %s", where, err, task.Result.Error)
 		st.rollAgain(t, files(t, st.repo), where)
 	})
+}
+
+// Each call to the key provider and to its signers fails twice before it succeeds.
+func TestAKeyServiceThatFailsInPassingFailsNoRoll(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: nested})
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := map[string]int{}
+		provider := keystest.NewFlaky(repo.Provider(t), func(c keystest.Call) (f keystest.Fault) {
+			mu.Lock()
+			defer mu.Unlock()
+			what := string(c.Verb) + c.Request.Role
+			if asked[what]++; asked[what]%3 != 0 {
+				f.Err = errKeysDown
+			}
+			return f
+		})
+		u := newUpdater(t, repo, nil, func(c *tufupdate.Config) { c.Keys = provider })
+		result := roll(t, u, repo, "innermost")
+		assert.Empty(t, result.Warnings)
+		require.NoError(t, newClient(t, repo).Refresh())
+	})
+}
+
+// That there is no such key is no failure, so the provider is asked once.
+func TestAKeyThatIsNotThereIsAskedForOnce(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+	synctest.Test(t, func(t *testing.T) {
+		provider := keystest.NewFlaky(repo.Provider(t, "targets"), nil)
+		u := newUpdater(t, repo, nil, func(c *tufupdate.Config) { c.Keys = provider })
+		begun := time.Now()
+		_, err := u.Roll(t.Context(), repo.App, []string{"targets"})
+		require.ErrorIs(t, err, tufupdate.ErrTargetsOffline)
+		assert.Equal(t, begun, time.Now(), "nothing is waited for")
+		for _, c := range provider.Calls() {
+			assert.NotContains(t, provider.Calls()[c.N:], c)
+		}
+	})
+}
+
+// A key service that is down for a thousand roles is not waited for a thousand times.
+func TestAKeyServiceThatIsDownIsNotWaitedForByEachRole(t *testing.T) {
+	var roles []testrepo.Delegation
+	for i := range 100 {
+		roles = append(roles, testrepo.Delegation{Name: fmt.Sprint("team", i), Paths: []string{fmt.Sprint(i)}})
+	}
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Delegation: roles})
+	for _, verb := range []keystest.Verb{keystest.Signer, keystest.Public} {
+		synctest.Test(t, func(t *testing.T) {
+			u := newUpdater(t, repo, repo.Provider(t), failing("team", verb, keystest.Fault{Err: errKeysDown}))
+			begun := time.Now()
+			_, warnings := status(t, u, repo)
+			assert.NotEmpty(t, warnings)
+			assert.Less(t, time.Since(begun), 4*time.Second)
+		})
+	}
+}
+
+// A key beyond the threshold, whatever is wrong with it, holds a role up for a second at most.
+func TestAKeyThatIsNotNeededIsNotWaitedForLonger(t *testing.T) {
+	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}),
+		testrepo.Options{Threshold: map[string]int{"timestamp": 2}})
+	root, err := metadata.Root().FromBytes(repo.Root)
+	require.NoError(t, err)
+	root.Signed.Roles["timestamp"].Threshold = 1
+	root.ClearSignatures()
+	repo.Root = testrepo.SignWith(t, root, false, repo.Keys["root"]...)
+	repo.Overwrite(t, repo.File("root", 1), repo.Root)
+	for name, fault := range map[string]keystest.Fault{"fails": {Err: errKeysDown}, "hangs": {Hang: true}} {
+		for _, verb := range []keystest.Verb{keystest.Public, keystest.Sign} {
+			synctest.Test(t, func(t *testing.T) {
+				unneeded := repo.Keys["timestamp"][1].ID
+				provider := keystest.NewFlaky(repo.Provider(t), func(c keystest.Call) keystest.Fault {
+					if c.Verb == verb && c.Request.KeyID == unneeded {
+						return fault
+					}
+					return keystest.Fault{}
+				})
+				u := newUpdater(t, repo, nil, func(c *tufupdate.Config) { c.Keys = provider })
+				begun := time.Now()
+				result := roll(t, u, repo, "timestamp")
+				assert.LessOrEqual(t, time.Since(begun), time.Second, "%s %s", verb, name)
+				require.Len(t, result.Warnings, 1)
+				assert.Contains(t, result.Warnings[0], unneeded)
+			})
+		}
+	}
 }
 
 // What is uploaded for a role waits while it is not known whether that role's keys are at hand; the

@@ -91,11 +91,13 @@ func (q Question) key() questionKey {
 }
 
 // A Keyring asks a provider for one app's keys, once for each role and once for all bins of a
-// delegation. Its methods may be called from many goroutines at once.
+// delegation. It repeats calls of the provider and of its signers that fail in passing. Its methods
+// may be called from many goroutines at once.
 type Keyring struct {
 	provider keys.Provider
 	app      string
 	policy   Policy
+	patience patience
 
 	mu       sync.Mutex
 	holdings map[questionKey]Holding
@@ -142,8 +144,10 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 			missing = append(missing, fmt.Sprintf("%s (%v)", key.ID, problem))
 			continue
 		}
-		signer, err := k.provider.Signer(ctx, keys.Request{
-			App: k.app, Role: role.Name, KeyID: key.ID, KeyType: key.KeyType, Scheme: key.Scheme, Declared: key.Declared,
+		signer, err := repeat(ctx, &k.patience, func() (keys.Signer, error) {
+			return k.provider.Signer(ctx, keys.Request{
+				App: k.app, Role: role.Name, KeyID: key.ID, KeyType: key.KeyType, Scheme: key.Scheme, Declared: key.Declared,
+			})
 		})
 		switch {
 		case errors.Is(err, keys.ErrNoKey):
@@ -151,7 +155,7 @@ func (k *Keyring) ask(ctx context.Context, role *tufmeta.Role) Holding {
 		case err != nil:
 			h.Failed = cmp.Or(h.Failed, fmt.Errorf("role %s: key %s: %w", role.Name, key.ID, err))
 		default:
-			h.Signers = append(h.Signers, tufmeta.Signer{Key: key, Signer: signer})
+			h.Signers = append(h.Signers, tufmeta.Signer{Key: key, Signer: patient{signer, &k.patience}})
 			held = append(held, key)
 		}
 	}
