@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,16 +18,30 @@ import (
 )
 
 // A writer has created files and died before the timestamp. Their numbers are never used again, and
-// the files stay as they are.
+// the files stay as they are. That costs a roll a few short pauses, and a few attempts of the 40
+// that it has.
 func TestNumbersOfACrashedWriterAreSkipped(t *testing.T) {
-	for _, left := range []int{3, 100} {
+	for left, bound := range map[int]struct {
+		waits    time.Duration
+		attempts int
+	}{
+		1:   {300 * time.Millisecond, 2},
+		3:   {time.Second, 4},
+		100: {10 * time.Second, 25},
+	} {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { passNumbers(t, left) })
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				attempts := passNumbers(t, left)
+				assert.LessOrEqual(t, time.Since(begun), bound.waits)
+				assert.LessOrEqual(t, attempts, bound.attempts)
+			})
 		})
 	}
 }
 
-func passNumbers(t *testing.T, left int) {
+// passNumbers has a roll pass as many versions, and returns how many attempts it makes.
+func passNumbers(t *testing.T, left int) (attempts int) {
 	repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 	for version := int64(2); version < int64(2+left); version++ {
 		for _, role := range []string{"targets", "snapshot"} {
@@ -35,7 +50,13 @@ func passNumbers(t *testing.T, left int) {
 		}
 	}
 	before := files(t, repo)
-	result := roll(t, newUpdater(t, repo, repo.Provider(t)), repo)
+	flaky := storagetest.NewFlaky(repo.Store, nil)
+	result := roll(t, newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = flaky }), repo)
+	for _, c := range flaky.Calls() {
+		if c.Verb == storagetest.Create && strings.HasSuffix(c.Key, ".snapshot.json") {
+			attempts++
+		}
+	}
 	assert.Greater(t, result.Versions["snapshot"], int64(1+left))
 	if left < 64 {
 		for version := int64(1); version <= result.Versions["targets"]; version++ {
@@ -49,6 +70,7 @@ func passNumbers(t *testing.T, left int) {
 			assert.Equal(t, old, data, name)
 		}
 	}
+	return attempts
 }
 
 // Rolls that fail leave a snapshot each, with a number that others then have to pass. However many

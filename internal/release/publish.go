@@ -111,13 +111,24 @@ func (r *Roll) publish(ctx context.Context, set *repofiles.Set, repo *published.
 		names[w.name] = true
 	}
 	// Where a snapshot takes the place of one that does not count, a roll after a crash goes by the
-	// new one, so it is written when all that it lists is there.
+	// new one, so it is written when all that it lists is there. Otherwise, once another writer was
+	// met, the snapshot comes first: of those who want its number, all but one write nothing else.
 	last := func(w write) bool { return repo.Derived != nil && w.role == tufmeta.Snapshot }
+	first := func(w write) bool {
+		return repo.Derived == nil && w.role == tufmeta.Snapshot && r.numbers.contended()
+	}
+	for _, w := range creates {
+		if first(w) {
+			if err := r.create(ctx, repo, w, done); err != nil {
+				return nil, err
+			}
+		}
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	group.Go(func() error { return set.Confirm(groupCtx, names) })
 	for _, w := range creates {
-		if !last(w) {
+		if !first(w) && !last(w) {
 			group.Go(func() error { return r.create(groupCtx, repo, w, done) })
 		}
 	}
@@ -175,14 +186,19 @@ func (r *Roll) replace(ctx context.Context, w write, done *written) error {
 	return nil
 }
 
-// create writes a versioned file. If its number is taken, the next attempt skips it. The files of
-// targets roles are found by the next attempt itself, as far as it reads ahead, and there must be
-// no gap between them: a file beyond a gap would be found, and be accepted, only when the numbers
+// create writes a versioned file. If its number is taken, a later attempt skips it (see numbers).
+// The next attempt itself finds the files of targets roles, as far as it reads ahead. Between them
+// there must be no gap: a file beyond a gap would be found, and be accepted, only when the numbers
 // before it have been used up, and might undo what came since.
 func (r *Roll) create(ctx context.Context, repo *published.Repository, w write, done *written) error {
 	stored, err := r.Store.Create(ctx, w.name, w.file.Bytes())
-	if errors.Is(err, storage.ErrExists) && !repo.Finds(w.role, w.file.Version()) {
-		r.numbers.skip(w.role, w.file.Version())
+	if !repo.Finds(w.role, w.file.Version()) {
+		switch {
+		case err == nil:
+			r.numbers.write(w.role, w.file.Version())
+		case errors.Is(err, storage.ErrExists):
+			r.numbers.meet(w.role, w.file.Version())
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", w.name, err)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/published"
@@ -96,7 +95,11 @@ func pause(ctx context.Context, attempt int) error {
 	if attempt == 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(rand.N(min(time.Second, time.Millisecond<<attempt)))
+	return sleep(ctx, rand.N(min(time.Second, time.Millisecond<<attempt)))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -119,6 +122,9 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 	}
 	if repo.Derived != nil && set.Trusting() { // what takes its place must not come from what was cached
 		return Outcome{}, repo.Derived
+	}
+	if err := r.yield(ctx, repo.Plain(tufmeta.Timestamp)); err != nil {
+		return Outcome{}, err
 	}
 	plan, err := r.plan(ctx, repo)
 	if err != nil {
@@ -177,32 +183,4 @@ func (r *Roll) remember(ctx context.Context, repo *published.Repository, rel *re
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
 	defer cancel()
 	return r.Record.Write(ctx, r.App, marks)
-}
-
-// numbers are versions that are in use, although nothing published leads there: another writer has
-// crashed, or is about to win.
-type numbers struct {
-	mu    sync.Mutex
-	taken map[string]int64 // the highest to skip, by role
-	steps map[string]int   // how often one was skipped
-}
-
-// skip notes that a version is in use. The next attempt goes one further, the one after that up to
-// two, then up to four: many files in the way do not hold a roll up for long. Chance decides how
-// far, so that a roll does not meet the files of another writer that went the same way.
-func (n *numbers) skip(role string, version int64) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.taken == nil {
-		n.taken, n.steps = map[string]int64{}, map[string]int{}
-	}
-	n.taken[role] = version + rand.Int64N(1<<min(n.steps[role], 30))
-	n.steps[role]++
-}
-
-// after returns the highest version of a role to skip.
-func (n *numbers) after(role string) int64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.taken[role]
 }
