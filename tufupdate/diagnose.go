@@ -55,8 +55,9 @@ func (s *survey) diagnose(r surveyed, row RoleStatus, u usability) {
 		}
 	}
 	if r.validity > 0 && left > r.validity+clockJitter {
-		s.warn("clock of "+r.name(), fmt.Sprintf("role %s: version %d expires at %s, later than the %v for which it was "+
-			"signed: the clock of this machine is wrong, or the signer's was", row.Role, row.Version, at, r.validity))
+		s.trouble(r, CodeClock, ActorOperator, fmt.Sprintf("role %s: version %d expires at %s, later than the %v for "+
+			"which it was signed: the clock of this machine is wrong, or the signer's was", row.Role, row.Version, at,
+			r.validity))
 	}
 	if signs && u.err != nil {
 		s.warn("keys of "+r.name(), u.err.Error())
@@ -68,7 +69,12 @@ const clockJitter = time.Minute
 
 // trouble adds a trouble of a role, once for all bins of a delegation.
 func (s *survey) trouble(r surveyed, code string, who Actor, text string) *Trouble {
-	t := Trouble{Role: r.name(), Code: code, Who: who, Text: text}
+	return s.troubleOf(r.name(), code, who, text)
+}
+
+// troubleOf adds a trouble of a role, or of the app as a whole.
+func (s *survey) troubleOf(role, code string, who Actor, text string) *Trouble {
+	t := Trouble{Role: role, Code: code, Who: who, Text: text}
 	for i := range s.status.Troubles {
 		if s.status.Troubles[i].key() == t.key() {
 			return &s.status.Troubles[i]

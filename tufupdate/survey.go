@@ -73,7 +73,7 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		return s, repo, err
 	}
 	if skew := release.Skew(u.store); skew != "" {
-		s.warn("clock of the store", skew)
+		s.troubleOf("", CodeClock, ActorOperator, skew)
 	}
 	// What comes now may take long. The roles above are surveyed already.
 	in.Depth = published.ToTargets
