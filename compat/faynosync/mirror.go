@@ -43,6 +43,9 @@ func NewMirror(store tasks.Store, client redis.Cmdable, opts MirrorOptions) *Mir
 	return &Mirror{store, client, cmp.Or(opts.Logger, slog.New(slog.DiscardHandler))}
 }
 
+// Unwrap returns the other store.
+func (m *Mirror) Unwrap() tasks.Store { return m.Store }
+
 // Add implements tasks.Store.
 func (m *Mirror) Add(ctx context.Context, t tasks.Task) error {
 	if err := m.Store.Add(ctx, t); err != nil {

@@ -27,6 +27,8 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 			taskstest.Run(t, taskstest.Harness{Retries: true, Open: func(_ testing.TB, capacity int) func() tasks.Store {
 				m := tasks.NewMemory(tasks.MemoryOptions{Capacity: capacity})
 				mirror := faynosync.NewMirror(m, client, faynosync.MirrorOptions{})
+				wrapped, ok := tasks.As[*tasks.Memory](mirror)
+				assert.True(t, ok && wrapped == m, "it is a wrapper")
 				return func() tasks.Store { return mirror }
 			}})
 		})

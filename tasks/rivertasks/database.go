@@ -42,7 +42,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], db Database, opts Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	return &Store{connection[TTx]{db, driver, inserter}, opts}, nil
+	return &Store{db: connection[TTx]{db, driver, inserter}, options: opts}, nil
 }
 
 // Migrate brings River's tables up to date.

@@ -27,6 +27,7 @@ import (
 type Store struct {
 	db      database
 	options Options
+	terms   terms
 }
 
 var _ tasks.Store = (*Store)(nil)

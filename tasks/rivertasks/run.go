@@ -53,6 +53,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 		CompletedJobRetentionPeriod: tasks.Retention,
 		CancelledJobRetentionPeriod: tasks.Retention,
 		DiscardedJobRetentionPeriod: tasks.Retention,
+		Hooks:                       []rivertype.Hook{s.terms.hook()},
 		Logger:                      s.options.Logger,
 	})
 	if err != nil {

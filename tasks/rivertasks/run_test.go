@@ -66,7 +66,7 @@ func TestRunEndsThoughTheDatabaseIsSilent(t *testing.T) {
 	for name, db := range map[string]*silent{"while it starts": {starts: true}, "while it stops": {stops: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &Store{db, Options{Rescue: time.Minute, Logger: slog.New(slog.DiscardHandler)}}
+				s := &Store{db: db, options: Options{Rescue: time.Minute, Logger: slog.New(slog.DiscardHandler)}}
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error)
 				go func() { done <- s.Run(ctx, nothing) }()

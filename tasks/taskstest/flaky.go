@@ -54,6 +54,9 @@ func NewFlaky(s tasks.Store, fault func(Call) Fault) *Flaky {
 	return &Flaky{store: s, fault: fault}
 }
 
+// Unwrap returns the other store, for tasks.As.
+func (f *Flaky) Unwrap() tasks.Store { return f.store }
+
 // Calls returns the calls so far, in the order in which they began.
 func (f *Flaky) Calls() []Call {
 	f.mu.Lock()

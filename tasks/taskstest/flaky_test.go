@@ -83,5 +83,7 @@ func TestFlakyRecordsCallsInOrder(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, f.Run(ctx, succeed))
+	_, wraps := tasks.As[*tasks.Memory](f)
+	assert.True(t, wraps)
 	assert.Equal(t, []Call{{Add, id, 1}, {Get, id, 2}, {RunWork, "", 3}}, f.Calls())
 }
