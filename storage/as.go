@@ -1,7 +1,7 @@
 package storage
 
 // As returns the first of s and the stores that it wraps that is a T, an optional interface such as
-// [Lister], [Deleter] or [SingleProcess]. A store that wraps another one has the method
+// [Lister], [Deleter], [Clock] or [SingleProcess]. A store that wraps another one has the method
 // Unwrap() Store, which returns the wrapped store.
 //
 // Calls on the result do not pass through the wrappers before it.

@@ -3,7 +3,10 @@ package storage_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -12,7 +15,8 @@ import (
 	"github.com/tufonline/tufonline/storage/storagetest"
 )
 
-func TestProbeTellsAFailureFromABreach(t *testing.T) {
+// Each call of a probe × each way to fail once: it proves nothing, and the probe goes on.
+func TestProbePassesWhicheverAnswerIsLost(t *testing.T) {
 	honest := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), nil)
 	require.NoError(t, storage.Probe(t.Context(), honest, storage.ProbeOptions{}))
 	calls := len(honest.Calls())
@@ -20,24 +24,127 @@ func TestProbeTellsAFailureFromABreach(t *testing.T) {
 
 	broken := errors.New("broken")
 	for n := 1; n <= calls; n++ {
-		for name, fault := range map[string]storagetest.Fault{"before": {Before: broken}, "after": {After: broken}} {
-			failed := storagetest.Delete
-			s := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), func(c storagetest.Call) storagetest.Fault {
-				if c.N != n {
-					return storagetest.Fault{}
+		for name, fault := range map[string]storagetest.Fault{
+			"fails before it lands": {Before: broken}, "fails after it landed": {After: broken}, "hangs": {Hang: true},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				failed := storagetest.Delete
+				m := storage.NewMemory(storage.MemoryOptions{})
+				s := storagetest.NewFlaky(m, func(c storagetest.Call) storagetest.Fault {
+					if c.N != n {
+						return storagetest.Fault{}
+					}
+					failed = c.Verb
+					return fault
+				})
+				var reasons []error
+				waiting := func(err error) { reasons = append(reasons, err) }
+				err := storage.Probe(t.Context(), s, storage.ProbeOptions{Waiting: waiting})
+				require.NoError(t, err, "call %d %s", n, name)
+				if failed == storagetest.Delete {
+					assert.Empty(t, reasons, "what cannot be deleted stays")
+					return
 				}
-				failed = c.Verb
-				return fault
+				require.Len(t, reasons, 1, "call %d %s", n, name)
+				if fault.Hang {
+					require.ErrorContains(t, reasons[0], "no answer within 10s")
+				} else {
+					require.ErrorIs(t, reasons[0], broken)
+				}
+				keys, err := m.List(t.Context(), "")
+				require.NoError(t, err)
+				assert.Empty(t, keys)
 			})
-			err := storage.Probe(t.Context(), s, storage.ProbeOptions{})
-			if failed == storagetest.Delete {
-				require.NoError(t, err, "what cannot be deleted stays")
-				continue
-			}
-			require.ErrorIs(t, err, broken, "call %d fails %s it landed", n, name)
-			require.NotErrorIs(t, err, storage.ErrNoAtomicWrites)
 		}
 	}
+}
+
+func TestProbeWaitsForAStore(t *testing.T) {
+	for name, away := range map[string]storagetest.Fault{
+		"that takes connections and says nothing": {Hang: true}, "that is down": {Before: errors.New("down")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				s := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}), func(storagetest.Call) storagetest.Fault {
+					if time.Since(begun) < time.Minute {
+						return away
+					}
+					return storagetest.Fault{}
+				})
+				waited := 0
+				require.NoError(t, storage.Probe(t.Context(), s, storage.ProbeOptions{Waiting: func(error) { waited++ }}))
+				assert.Less(t, time.Since(begun), 90*time.Second)
+				assert.Greater(t, waited, 2)
+				assert.Less(t, waited, 20)
+			})
+		})
+	}
+}
+
+// A store of which one call in eight fails is still caught if it breaks its promise, and passes if
+// it does not.
+func TestProbeJudgesAStoreThatFailsNowAndThen(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var s storage.Store = storage.NewMemory(storage.MemoryOptions{})
+			if !honest {
+				s = overwrites{s}
+			}
+			flaky := storagetest.NewFlaky(s, func(storagetest.Call) (f storagetest.Fault) {
+				switch rand.N(24) {
+				case 0:
+					f.Before = errors.New("not done")
+				case 1:
+					f.After = errors.New("answer lost")
+				case 2:
+					f.Hang = true
+				}
+				return f
+			})
+			err := storage.Probe(t.Context(), flaky, storage.ProbeOptions{})
+			if honest {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, storage.ErrNoAtomicWrites)
+			}
+		})
+	}
+}
+
+// overwrites is a store that heeds no condition.
+type overwrites struct{ storage.Store }
+
+func (s overwrites) Create(ctx context.Context, key string, data []byte) (storage.Version, error) {
+	return s.Replace(ctx, key, storage.Absent, data)
+}
+
+func (s overwrites) Replace(ctx context.Context, key string, _ storage.Version, data []byte) (storage.Version, error) {
+	for {
+		current, err := s.Get(ctx, key)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return storage.Absent, err
+		}
+		version, err := s.Store.Replace(ctx, key, current.Version, data)
+		if !errors.Is(err, storage.ErrConflict) {
+			return version, err
+		}
+	}
+}
+
+func TestProbeSaysWhyItsContextEndedAndWhatItWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("down")
+		s := storagetest.NewFlaky(storage.NewMemory(storage.MemoryOptions{}),
+			func(storagetest.Call) storagetest.Fault { return storagetest.Fault{Before: down} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := storage.Probe(ctx, s, storage.ProbeOptions{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, down)
+		require.NotErrorIs(t, err, storage.ErrNoAtomicWrites)
+		assert.Less(t, len(s.Calls()), 2000)
+	})
 }
 
 func TestProbeStaysUnderItsPrefixAndCleansUp(t *testing.T) {

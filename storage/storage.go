@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -83,6 +84,14 @@ type Lister interface {
 // process.
 type SingleProcess interface {
 	SingleProcess()
+}
+
+// A Clock is a Store whose service tells the time in its answers.
+type Clock interface {
+	// Skew returns how far the service's clock is ahead of this machine's, by the time that the
+	// newest answer bore. It is negative if the clock is behind, and exact to a few seconds. Skew
+	// makes no request. known is false before the first answer.
+	Skew() (ahead time.Duration, known bool)
 }
 
 // The errors of a Store, to be tested with errors.Is.

@@ -1,6 +1,7 @@
 package tufupdate_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,60 @@ func TestRoundTripsOfARoll(t *testing.T) {
 				require.NoError(t, newClient(t, repo).Refresh())
 			})
 		})
+	}
+}
+
+// What a roll costs after another replica's, with a memory of its own, and with one that both
+// share. Then it knows before its first request that what it has cached is old, and writes nothing
+// in vain.
+func TestRoundTripsOfARollAfterAnotherReplicas(t *testing.T) {
+	for name, test := range map[string]struct {
+		options        testrepo.Options
+		others, roles  []string // what the other replica rolls, and then this one
+		alone, sharing cost
+	}{
+		"all three roles": {alone: cost{7, 11}, sharing: cost{5, 8}},
+		"snapshot and timestamp": {others: []string{"snapshot"}, roles: []string{"snapshot"},
+			alone: cost{6, 9}, sharing: cost{5, 6}},
+		"timestamp": {others: []string{"timestamp"}, roles: []string{"timestamp"},
+			alone: cost{3, 5}, sharing: cost{2, 3}},
+		"all after the timestamp": {others: []string{"timestamp"}, alone: cost{7, 11}, sharing: cost{4, 6}},
+		"the timestamp after all": {roles: []string{"timestamp"}, alone: cost{4, 6}, sharing: cost{3, 4}},
+		"a delegated role": {options: testrepo.Options{Delegation: nested}, others: []string{"inner"},
+			roles: []string{"inner"}, alone: cost{7, 19}, sharing: cost{5, 12}},
+		"succinct bins": {options: testrepo.Options{Succinct: 4}, alone: cost{7, 11}, sharing: cost{5, 8}},
+		"all bins of a prefix": {options: testrepo.Options{Succinct: 4}, others: []string{"bin"}, roles: []string{"bin"},
+			alone: cost{8, 73}, sharing: cost{6, 54}},
+		"without consistent": {options: testrepo.Options{Inconsistent: true}, alone: cost{7, 11}, sharing: cost{6, 7}},
+	} {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, a shared memory %v", name, shared), func(t *testing.T) {
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), test.options)
+				synctest.Test(t, func(t *testing.T) {
+					slow, most := slowStore(repo), test.alone
+					replica := func(store storage.Store, memory storage.Store) *tufupdate.Updater {
+						return newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+							c.Store, c.Memory = store, memory
+						})
+					}
+					this, other := replica(slow, nil), replica(repo.Store, nil)
+					if shared {
+						memory := storage.NewMemory(storage.MemoryOptions{})
+						this, other, most = replica(slow, memory), replica(repo.Store, memory), test.sharing
+					}
+					roll(t, this, repo)
+					roll(t, this, repo, test.roles...)
+					time.Sleep(time.Second) // or the same bytes are signed again
+					roll(t, other, repo, test.others...)
+					time.Sleep(time.Second)
+					before, begun := len(slow.Calls()), time.Now()
+					roll(t, this, repo, test.roles...)
+					assert.Len(t, slow.Calls()[before:], most.calls, "%v", slow.Calls()[before:])
+					assert.LessOrEqual(t, time.Since(begun), time.Duration(most.depth)*roundTrip)
+					require.NoError(t, newClient(t, repo).Refresh())
+				})
+			})
+		}
 	}
 }
 

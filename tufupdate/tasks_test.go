@@ -97,7 +97,7 @@ func TestAfterTheStopNothingIsAcceptedAndWhatWasIsFinished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
 		slow := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
-			time.Sleep(8 * time.Second)
+			time.Sleep(5 * time.Second)
 			return storagetest.Fault{}
 		})
 		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })

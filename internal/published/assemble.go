@@ -24,6 +24,7 @@ type Input struct {
 	Survey     bool // nothing is to be signed: judge every targets role, whether root has expired or not
 	ListedOnly bool // leave unlisted versions alone
 	Ahead      bool // name files that may be needed later
+	Cached     bool // but fewer, since most of those that will be needed are cached
 }
 
 // A Depth says how far down a repository is judged.

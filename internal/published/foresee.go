@@ -5,6 +5,9 @@ import (
 	"github.com/tufonline/tufonline/internal/tufmeta"
 )
 
+// manyCached is of how many files only some will be needed, where most that are needed are cached.
+const manyCached = 8
+
 // foresee names files that a pending judgement is likely to need next, going by documents that are
 // not verified yet. They are trusted for nothing but that.
 func (a *Assembly) foresee() {
@@ -20,7 +23,11 @@ func (a *Assembly) foresee() {
 		return
 	}
 	snapshot := a.foreseeFile(tufmeta.Snapshot, info.Version, a.listedKind())
-	if snapshot == nil || a.in.Depth < ToTargets || snapshot.Len() > repofiles.Parallel {
+	many := repofiles.Parallel
+	if a.in.Cached {
+		many = manyCached
+	}
+	if snapshot == nil || a.in.Depth < ToTargets || snapshot.Len() > many {
 		return // of many files, only some will be needed
 	}
 	for role, version := range snapshot.ListedRoles() {

@@ -23,7 +23,7 @@ func (a *Assembly) followRoots() error {
 		version := a.root().Version() + 1
 		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
 		if err != nil {
-			if a.in.Ahead { // there may be many, so they are not read one after the other
+			if a.in.Ahead && !a.in.Cached { // there may be many, so they are not read one after the other
 				followed := len(a.roots) - max(1, len(a.in.Roots))
 				a.foreseeRoots(version+1, int64(followed+1))
 			}

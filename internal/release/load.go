@@ -39,10 +39,11 @@ func (l *Loader) Remembered() *repofiles.Set {
 }
 
 // Load reads files and asks for keys until the repository is judged. It fills in the fields App,
-// Pinned, Roots, Marks, Word, Now and Ahead of in. After an error the Repository holds what could
-// be judged. It is nil if not even root could be.
+// Pinned, Roots, Marks, Word, Now, Ahead and Cached of in. After an error the Repository holds what
+// could be judged. It is nil if not even root could be.
 func (l *Loader) Load(ctx context.Context, set *repofiles.Set, in published.Input) (*published.Repository, error) {
 	in.App, in.Word, in.Now, in.Ahead = l.App, l.Word, time.Now(), !set.Trusting()
+	in.Cached = set.Repeated()
 	if set.Marks == nil { // before any file is read
 		marks, err := l.Record.Read(ctx, l.App)
 		if err != nil {

@@ -32,6 +32,7 @@ type Set struct {
 	store    storage.Store
 	known    State // remembered
 	trusting bool
+	repeated bool // see Repeated
 
 	read    map[string]*File
 	assumed map[string]storage.Version // taken for granted, by name; Absent: there is no such file
@@ -48,8 +49,21 @@ func NewSet(store storage.Store, remembered State, trusting bool) *Set {
 }
 
 // Again returns the Set of the next attempt after one that has failed. It is not trusting, but does
-// not read again what never changes.
-func (s *Set) Again() *Set { return NewSet(s.store, State{s.known.Roots, s.Files()}, false) }
+// not read again what never changes: files that were read or written for an earlier attempt, or are
+// remembered, whether or not an attempt came to need them.
+func (s *Set) Again() *Set {
+	files := maps.Clone(s.known.Files)
+	if files == nil {
+		files = map[string]*File{}
+	}
+	maps.Copy(files, s.Files())
+	again := NewSet(s.store, State{s.known.Roots, files}, false)
+	again.repeated = s.known.Files != nil
+	return again
+}
+
+// Repeated reports whether the Set is that of another attempt, and files are remembered of the app.
+func (s *Set) Repeated() bool { return s.repeated }
 
 // Trusting reports whether remembered files are taken for what the store holds.
 func (s *Set) Trusting() bool { return s.trusting }

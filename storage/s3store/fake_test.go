@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // fakeS3 is as much of S3 as the store uses: one bucket called "bucket", addressed by path, with
@@ -16,6 +17,7 @@ import (
 type fakeS3 struct {
 	mu      sync.Mutex
 	objects map[string]fakeObject
+	ahead   *time.Duration // how far the clock is ahead that answers bear the time of; nil: they bear none
 }
 
 type fakeObject struct {
@@ -31,6 +33,9 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.ahead != nil {
+		w.Header().Set("Date", time.Now().Add(*f.ahead).UTC().Format(http.TimeFormat))
+	}
 	switch {
 	case err != nil:
 		refuse(w, http.StatusBadRequest, "IncompleteBody")

@@ -35,17 +35,19 @@ type Options struct {
 	KMSKeyID   string                     // of the key for Encryption; "" leaves it to the service
 }
 
-// Store is a bucket. It is a Deleter and a Lister too.
+// Store is a bucket. It is a Deleter, a Lister and a Clock too.
 type Store struct {
 	client *s3.Client
 	bucket string
 	opts   Options
+	clock  clock
 }
 
 var (
 	_ storage.Store   = (*Store)(nil)
 	_ storage.Deleter = (*Store)(nil)
 	_ storage.Lister  = (*Store)(nil)
+	_ storage.Clock   = (*Store)(nil)
 )
 
 // New returns the Store of the bucket of that name, which client reaches. An invalid name or prefix
@@ -72,7 +74,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := s.begin(ctx, "delete", key); err != nil {
 		return err
 	}
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.name(key)})
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.name(key)}, s.watch)
 	if err != nil && !isNoSuchKey(err) {
 		return fmt.Errorf("delete %s: %w", key, failure(ctx, err))
 	}
@@ -82,7 +84,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // read reads an object that is not larger than limit. Its version is known even if the error is
 // storage.ErrTooLarge.
 func (s *Store) read(ctx context.Context, key string, limit int64) (storage.Object, error) {
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key)})
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key)}, s.watch)
 	if isNoSuchKey(err) {
 		return storage.Object{}, storage.ErrNotFound
 	}

@@ -122,7 +122,7 @@ func (w write) put(ctx context.Context) (version storage.Version, requests int, 
 	} else {
 		in.IfMatch = aws.String(string(w.old))
 	}
-	out, err := w.client.PutObject(ctx, in, func(o *s3.Options) {
+	out, err := w.client.PutObject(ctx, in, w.watch, func(o *s3.Options) {
 		o.HTTPClient = counter{o.HTTPClient, &requests}
 	})
 	if err != nil {
