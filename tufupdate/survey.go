@@ -82,7 +82,7 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		return s, repo, exit(app, err)
 	}
 	err = s.targets(ctx, deeper)
-	s.status.Warnings = append(s.status.Warnings, deeper.Warnings...)
+	s.status.Warnings = slices.Concat(s.status.Warnings, deeper.Ignored(), deeper.Warnings)
 	return s, deeper, err
 }
 

@@ -22,7 +22,7 @@ type Input struct {
 	Roles      []string // to be signed, Default among them for the roles of a request that names none
 	Depth      Depth
 	Survey     bool // nothing is to be signed: judge every targets role, whether root has expired or not
-	ListedOnly bool // leave unlisted versions alone
+	BinUploads bool // in a survey, look for uploads of bins too, of which there may be thousands
 	Ahead      bool // name files that may be needed later
 	Cached     bool // but fewer, since most of those that will be needed are cached
 }
@@ -234,8 +234,8 @@ func (a *Assembly) listed(role string, version int64, by *tufmeta.Role) (*repofi
 }
 
 // holding returns who signs for a role. It is errPending if the provider was not asked yet, and the
-// provider's error if it cannot say who signs for a top-level role. For delegated roles that is
-// their own trouble, and the state is Unknown.
+// provider's error if it cannot say who signs for a top-level role that is to be signed. Otherwise
+// that is the role's own trouble, and the state is Unknown.
 func (a *Assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, error) {
 	q := custody.Question{Role: role, Bins: bins}
 	h, known := a.ring.Known(q)
@@ -243,7 +243,7 @@ func (a *Assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, er
 		a.need.Roles = append(a.need.Roles, q)
 		return h, errPending
 	}
-	if h.State == custody.Unknown && isTopLevel(role.Name) {
+	if h.State == custody.Unknown && isTopLevel(role.Name) && !a.in.Survey {
 		return h, h.Err
 	}
 	return h, nil
@@ -284,6 +284,22 @@ func (a *Assembly) resolveRoles() error {
 		needed = append(needed, tufmeta.Targets)
 	}
 	return a.require(needed...)
+}
+
+// require makes sure that top-level roles are online.
+func (a *Assembly) require(roles ...string) error {
+	var pending error
+	for _, role := range roles {
+		h, err := a.holding(a.root().Roles[role], "")
+		switch {
+		case errors.Is(err, errPending):
+			pending = err
+		case h.Err != nil:
+			return h.Err
+		}
+		a.repo.holdings[role] = h
+	}
+	return pending
 }
 
 // Unique returns roles sorted, each once, so that equal requests look equal. None at all is

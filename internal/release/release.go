@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/published"
@@ -145,7 +146,7 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 		return Outcome{}, err
 	}
 	r.Memory.Commit(r.App, stateAfter(set, repo, rel, written))
-	outcome := Outcome{Accepted: map[string]int64{}, Warnings: append(repo.Warnings, rel.warnings...)}
+	outcome := Outcome{Accepted: map[string]int64{}, Warnings: slices.Concat(repo.Ignored(), repo.Warnings, rel.warnings)}
 	for role, d := range repo.Accepted {
 		outcome.Accepted[role] = d.Version()
 	}
