@@ -39,7 +39,7 @@ func TestMemoryTriesTemporaryFailuresAgain(t *testing.T) {
 		assert.Equal(t, "store_unavailable", got.Result.Code)
 		require.Len(t, begun, tasks.DefaultMaxAttempts)
 		for i, next := range begun[1:] {
-			about := min(time.Second<<i, 5*time.Minute)
+			about := min(time.Second<<i, 4*time.Minute)
 			assert.InDelta(t, about, next.Sub(begun[i]), float64(about/10), "after attempt %d", i+1)
 		}
 	})

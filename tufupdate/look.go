@@ -21,7 +21,7 @@ import (
 // An attention is what the renewal has to know of an app from one look to the next.
 type attention struct {
 	next   time.Time // when the app is looked at again
-	due    time.Time // when the first role is to be renewed; zero if no role is online
+	event  time.Time // when time alone changes something; zero: never
 	sights []sight   // what was seen
 	again  bool      // all has to be judged again: something is wrong or due, or was published
 	tasks  []string  // IDs of the last tasks that were added, if they have not succeeded
@@ -49,13 +49,13 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 		return false, nil
 	}
 	if f == nil && err == nil { // nothing has changed
-		a.next = r.later(now, a.due)
+		a.next = r.later(now, a.event)
 		return false, nil
 	}
 	if f == nil {
 		f = &finding{}
 	}
-	f.health.App, f.health.Looked, f.health.Due = app, now, a.due
+	f.health.App, f.health.Looked = app, now
 	if err != nil {
 		t := Trouble{Code: CodeOf(err), Who: actorOf(CodeOf(err)), Text: err.Error()}
 		if t.Who == ActorUpdater {
@@ -65,7 +65,7 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 		r.keepKnown(&f.health)
 	}
 	a.again = len(f.health.Troubles) > 0 || f.added || len(a.tasks) > 0
-	a.next = r.later(now, a.due)
+	a.next = r.later(now, a.event)
 	if a.again {
 		a.next = now
 	}
@@ -74,10 +74,10 @@ func (r *renewer) look(ctx context.Context, app string, a *attention) (added boo
 }
 
 // later returns when an app is looked at again that is well. Chance spreads the looks.
-func (r *renewer) later(now, due time.Time) time.Time {
+func (r *renewer) later(now, event time.Time) time.Time {
 	at := now.Add(r.renew.Look - rand.N(r.renew.Look/4+1))
-	if !due.IsZero() && due.Before(at) {
-		return due
+	if !event.IsZero() && event.Before(at) {
+		return event
 	}
 	return at
 }
@@ -106,7 +106,7 @@ func (r *renewer) judge(ctx context.Context, app string, a *attention) (*finding
 	late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
 	lookCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
 	defer cancel()
-	if !a.again && (a.due.IsZero() || time.Now().Before(a.due)) {
+	if !a.again && (a.event.IsZero() || time.Now().Before(a.event)) {
 		same, err := r.unchanged(lookCtx, a.sights)
 		if same || err != nil {
 			return nil, err
@@ -124,9 +124,12 @@ func (r *renewer) judge(ctx context.Context, app string, a *attention) (*finding
 	}
 	if err == nil {
 		r.u.memory.Offer(app, repofiles.State{Roots: repo.Roots, Files: set.Files()})
-		a.sights, a.due = sights(s, repo, set), s.first
+		a.sights, a.event = sights(repo, set), s.event
 	}
-	f := &finding{health: AppHealth{Troubles: s.status.Troubles, Uploads: s.status.Uploads}, warnings: s.status.Warnings}
+	f := &finding{
+		health:   AppHealth{Due: s.first, Troubles: s.status.Troubles, Uploads: s.status.Uploads},
+		warnings: s.status.Warnings,
+	}
 	roles := s.roles()
 	timestamp := repo.Plain(tufmeta.Timestamp)
 	if len(roles) == 0 || timestamp == nil || !s.now.Before(repo.Root().Expires()) {
@@ -156,11 +159,11 @@ func sumOf(f *repofiles.File) [sha256.Size]byte {
 
 // sights returns what tells whether an app has changed: the timestamp, the next root, and what
 // holders of offline roles may upload.
-func sights(s *survey, repo *published.Repository, set *repofiles.Set) []sight {
+func sights(repo *published.Repository, set *repofiles.Set) []sight {
 	files := set.Files()
 	names := append([]string{
 		repo.Layout.Name(tufmeta.Timestamp, 0), repo.Layout.Name(tufmeta.Root, repo.Root().Version()+1),
-	}, s.watch...)
+	}, repo.Awaited()...)
 	seen := make([]sight, len(names))
 	for i, name := range names {
 		seen[i] = sight{name, storage.Absent}

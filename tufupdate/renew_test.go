@@ -345,7 +345,7 @@ func TestManyAppsAtALowRate(t *testing.T) {
 
 func TestAnUnchangedAppCostsTwoRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{HashBins: 16})
 		u := newUpdater(t, repo, repo.Provider(t),
 			renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo}), Look: time.Minute}))
 		defer run(t, u)()

@@ -3,8 +3,10 @@ package tufupdate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +27,10 @@ type renewer struct {
 	requests atomic.Int64
 	wake     chan struct{} // holds a value if an app that was failing was rolled
 
-	apps    map[string]*attention // of the goroutine that makes the rounds
-	outages int                   // rounds in a row in which some apps could not be judged
+	// These are of the goroutine that makes the rounds.
+	apps     map[string]*attention
+	outages  int // rounds in a row in which some apps could not be judged
+	unlisted int // rounds in a row in which the apps could not be listed
 
 	mu       sync.Mutex
 	rolled   map[string]bool // apps of which this process has published since the last look
@@ -106,9 +110,10 @@ func (r *renewer) round(ctx context.Context) {
 	round := Renewal{Began: time.Now()}
 	before := r.requests.Load()
 	apps, err := r.list(ctx)
-	if err == nil {
-		r.visit(ctx, apps, &round)
+	if err != nil { // those that are known must not expire meanwhile
+		apps = slices.Collect(maps.Keys(r.apps))
 	}
+	r.visit(ctx, apps, &round)
 	if ctx.Err() != nil {
 		return
 	}
@@ -118,7 +123,8 @@ func (r *renewer) round(ctx context.Context) {
 	defer r.mu.Unlock()
 	if r.failure = err; err != nil {
 		round.Error = err.Error()
-	} else {
+	}
+	if err == nil || round.Apps > 0 {
 		r.progress = round.Ended
 	}
 	r.last = round
@@ -270,21 +276,23 @@ func (r *renewer) report(ctx context.Context, o *outages) {
 // patience is how many rounds the renewal tries by itself before a person has to look.
 const patience = 3
 
-// log logs a round. That no round begins is logged when it first happens, and when it has lasted.
+// log logs a round. That the apps cannot be listed is logged when it begins, and when it has
+// lasted.
 func (r *renewer) log(ctx context.Context, round Renewal, err error) {
-	r.mu.Lock()
-	failed, last := r.failure, r.progress
-	r.mu.Unlock()
 	log := r.u.log.With("apps", round.Apps, "looked", round.Looked, "added", round.Added, "failed", round.Failed,
 		"requests", round.Requests, "took", round.Ended.Sub(round.Began))
+	if err != nil {
+		r.unlisted++
+	}
 	switch {
-	case err == nil && failed == nil:
+	case err == nil && r.unlisted == 0:
 		log.DebugContext(ctx, "renewal: round")
 	case err == nil:
-		log.InfoContext(ctx, "renewal: rounds go on")
-	case failed == nil:
-		log.WarnContext(ctx, "renewal: no round", "error", err, "again", time.Now().Add(r.renew.Every))
-	case time.Since(last) > patience*r.renew.Every && time.Since(last) <= (patience+1)*r.renew.Every:
-		log.ErrorContext(ctx, "renewal: no round for a while", "error", err, "since", last)
+		log.InfoContext(ctx, "renewal: the apps can be listed again", "rounds", r.unlisted)
+		r.unlisted = 0
+	case r.unlisted == 1:
+		log.WarnContext(ctx, "renewal: the apps cannot be listed", "error", err, "again", time.Now().Add(r.renew.Every))
+	case r.unlisted == patience+1:
+		log.ErrorContext(ctx, "renewal: the apps could not be listed for several rounds", "error", err)
 	}
 }

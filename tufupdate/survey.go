@@ -29,7 +29,7 @@ type survey struct {
 
 	due   []string  // roles that are to be renewed now and can be, bins by their prefix
 	first time.Time // when the first role is to be signed here, whether its keys are there or not
-	watch []string  // names of files that tell whether an offline role's holders have uploaded
+	event time.Time // when time alone changes something: a role is due, expires, or is to be warned of
 }
 
 // A surveyed is one role as it was judged.
@@ -82,7 +82,8 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		return s, repo, exit(app, err)
 	}
 	err = s.targets(ctx, deeper)
-	s.status.Warnings = slices.Concat(s.status.Warnings, deeper.Ignored(), deeper.Warnings)
+	s.uploads(deeper)
+	s.status.Warnings = append(s.status.Warnings, deeper.Warnings...)
 	return s, deeper, err
 }
 
@@ -145,6 +146,21 @@ func (s *survey) targets(ctx context.Context, repo *published.Repository) error 
 	return nil
 }
 
+// uploads surveys unlisted versions of targets roles. One that holders have signed, and that cannot
+// be accepted, is a trouble: they have to complete it.
+func (s *survey) uploads(repo *published.Repository) {
+	for _, u := range repo.Uploads() {
+		upload := Upload{Role: u.Role, Version: u.Version}
+		if u.Reason != nil {
+			upload.Waits = u.Reason.Error()
+		}
+		if u.Reason != nil && u.Signed {
+			s.troubleOf(cmp.Or(u.Bins, u.Role), CodeUpload, ActorHolders, u.String())
+		}
+		s.status.Uploads = append(s.status.Uploads, upload)
+	}
+}
+
 // holding returns who signs for a targets role.
 func (s *survey) holding(ctx context.Context, repo *published.Repository, t published.Target) (custody.Holding, error) {
 	for {
@@ -181,6 +197,10 @@ func (s *survey) add(ctx context.Context, r surveyed) error {
 	if err := s.schedule(ctx, r, &row); err != nil {
 		s.trouble(r, CodeUnavailable, ActorOperator, err.Error())
 	}
+	if r.document != nil {
+		s.awaits(row.Expires)
+		s.awaits(row.Expires.Add(-s.warnBefore))
+	}
 	s.diagnose(r, row, keys)
 	s.status.Roles = append(s.status.Roles, row)
 	return nil
@@ -205,11 +225,19 @@ func (s *survey) schedule(ctx context.Context, r surveyed, row *RoleStatus) erro
 	if s.first.IsZero() || row.Due.Before(s.first) {
 		s.first = row.Due
 	}
+	s.awaits(row.Due)
 	signs := row.Online && (r.problem == nil || r.renewed)
 	if signs && !row.Due.After(s.now) && !slices.Contains(s.due, r.name()) {
 		s.due = append(s.due, r.name())
 	}
 	return nil
+}
+
+// awaits notes a time that has not come.
+func (s *survey) awaits(at time.Time) {
+	if at.After(s.now) && (s.event.IsZero() || at.Before(s.event)) {
+		s.event = at
+	}
 }
 
 // isOurs reports whether a role is to be signed here. The timestamp and the snapshot always are,

@@ -16,6 +16,7 @@ type Upload struct {
 	Bins    string // the prefix of the delegation's bins if the role is one of them, else ""
 	Version int64
 	File    string // its key in the store
+	Signed  bool   // a threshold of the role's present keys has signed it
 	Reason  error  // why it is not accepted; nil if the next snapshot lists it
 }
 
@@ -59,8 +60,31 @@ func (a *Assembly) seeks(n *node) (bool, error) {
 }
 
 // note notes what becomes of an unlisted version of n.
-func (n *node) note(f *repofiles.File, reason error) {
-	n.uploads = append(n.uploads, Upload{Version: f.Version(), File: f.Name, Reason: reason})
+func (n *node) note(f *repofiles.File, signed bool, reason error) {
+	n.uploads = append(n.uploads, Upload{Version: f.Version(), File: f.Name, Signed: signed, Reason: reason})
+}
+
+// Awaited returns the names of the files that tell whether there are new uploads: those that were
+// found, and the next one of each role. Bins are left out.
+func (r *Repository) Awaited() (names []string) {
+	a := r.judge
+	versioned := repofiles.Layout{App: a.in.App, Consistent: true}
+	for _, n := range r.targets {
+		if n.bin || n.find == nil {
+			continue
+		}
+		if seeks, err := a.seeks(n); err != nil || !seeks {
+			continue
+		}
+		if !r.Layout.Consistent {
+			names = append(names, r.Layout.Name(n.role.Name, 0))
+			continue
+		}
+		for version := n.find.info.Version + 1; version <= n.find.next; version++ {
+			names = append(names, versioned.Name(n.role.Name, version))
+		}
+	}
+	return names
 }
 
 // isLeft reports whether an unlisted version that present keys have signed is nobody's upload: the

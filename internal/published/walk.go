@@ -190,7 +190,7 @@ func (a *Assembly) judge(n *node) (err error) {
 			return err
 		}
 		if !left {
-			n.note(f, reason)
+			n.note(f, d != nil, reason)
 		}
 		if reason == nil {
 			break

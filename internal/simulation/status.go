@@ -53,6 +53,13 @@ func (w *World) status(words *words) string {
 		outcome = append(outcome, kind+" "+listing(kinds[kind], versions))
 	}
 	outcome = append(outcome, troubles(status.Troubles)...)
+	for _, upload := range status.Uploads {
+		becomes := "accepts"
+		if upload.Waits != "" {
+			becomes = "ignores"
+		}
+		outcome = append(outcome, fmt.Sprintf("%s %s %d", becomes, upload.Role, upload.Version))
+	}
 	return strings.Join(append(outcome, w.warnings(status.Warnings)...), "; ")
 }
 
