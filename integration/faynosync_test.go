@@ -369,7 +369,8 @@ func TestAMirrorShowsHowFarATaskIs(t *testing.T) {
 			"FAILURE", "store is down"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mirror := faynosync.NewMirror(tasks.NewMemory(tasks.MemoryOptions{}), client, faynosync.MirrorOptions{})
+			store := tasks.NewMemory(tasks.MemoryOptions{MaxAttempts: 1})
+			mirror := faynosync.NewMirror(store, client, faynosync.MirrorOptions{})
 			id := uuid.NewString()
 			require.NoError(t, mirror.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
 			assert.Equal(t, redisTask{State: "PENDING"}, readTask(t, client, id))

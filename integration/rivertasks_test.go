@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -82,11 +83,31 @@ func TestStoresOnPostgresOpenAtOnce(t *testing.T) {
 	opening.Wait()
 }
 
+// A lockedBuffer takes a log from many goroutines.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // While the database is not available, no task is accepted. No accepted task is lost, and work goes
 // on by itself.
 func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 	server := pgserver.StartServer(t)
-	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second})
+	var log lockedBuffer
+	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	add := func() (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
@@ -130,6 +151,11 @@ func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 			return task.State == tasks.StateSuccess
 		}, 2*time.Minute, 50*time.Millisecond)
 	}
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, patience,
+		50*time.Millisecond)
 	cancel()
 	require.NoError(t, <-running)
+	assert.Equal(t, 1, strings.Count(log.String(), "the database fails"), "%s", &log)
+	assert.Equal(t, 1, strings.Count(log.String(), "answers again"), "%s", &log)
+	assert.NotContains(t, log.String(), "ERROR")
 }

@@ -4,8 +4,8 @@ package tasks
 // to one process, which leads. Ask for it with [As].
 type Elector interface {
 	// Leads reports whether the Run of this process does what one process should do for all, such
-	// as looking after apps. For a moment while leadership moves, two processes may say so, or none.
-	// It makes no request.
+	// as looking after apps. For a moment while leadership moves, two processes may say so, or
+	// none. Leads makes no request.
 	Leads() bool
 }
 

@@ -38,7 +38,7 @@ func New[TTx any](driver riverdriver.Driver[TTx], db Database, opts Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	inserter, err := river.NewClient(driver, &river.Config{Logger: opts.Logger})
+	inserter, err := river.NewClient(driver, &river.Config{Logger: riverLogger(opts.Logger, nil)})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func Migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], opts 
 	if err != nil {
 		return err
 	}
-	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: opts.Logger})
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: riverLogger(opts.Logger, nil)})
 	if err != nil {
 		return err
 	}

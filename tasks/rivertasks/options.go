@@ -25,7 +25,8 @@ type Options struct {
 	// pauses between them are those of tasks.Pause.
 	MaxAttempts int
 
-	// Logger gets River's log. If nil, nothing is logged.
+	// Logger gets a warning when the database begins to fail, a line when it answers again, and
+	// what River says of single jobs. The rest of River's log is DEBUG. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 

@@ -23,13 +23,15 @@ const (
 // Run implements tasks.Store. It waits while the database is not available. A task whose result
 // could not be written is worked again.
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
+	o := s.newOutage(ctx)
+	defer o.close()
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, newWorker(s.options, s.db.settle, work)); err != nil {
+	if err := river.AddWorkerSafely(workers, newWorker(s.options, s.settler(o), work)); err != nil {
 		return fmt.Errorf("run tasks: %w", err)
 	}
 	for ctx.Err() == nil {
-		if err := s.run(ctx, workers); err != nil {
-			s.options.Logger.ErrorContext(ctx, "tasks: River stopped and will be started again", "error", err)
+		if err := s.run(ctx, workers, o); err != nil {
+			o.trouble("start of River", err.Error(), restartPause)
 			select {
 			case <-time.After(restartPause):
 			case <-ctx.Done():
@@ -39,8 +41,19 @@ func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) 
 	return nil
 }
 
+// settler returns a function that settles, and says if the database fails.
+func (s *Store) settler(o *outage) func(context.Context, Outcome) (bool, error) {
+	return func(ctx context.Context, outcome Outcome) (settled bool, err error) {
+		settled, err = s.db.settle(ctx, outcome)
+		if err != nil {
+			o.trouble("storing an outcome", err.Error(), longestSettlePause)
+		}
+		return settled, err
+	}
+}
+
 // run works tasks until ctx ends or River stops by itself.
-func (s *Store) run(ctx context.Context, workers *river.Workers) error {
+func (s *Store) run(ctx context.Context, workers *river.Workers, o *outage) error {
 	c, err := s.db.client(&river.Config{
 		ID:                          uuid.NewString(),
 		Queues:                      map[string]river.QueueConfig{queue: {MaxWorkers: s.options.Workers}},
@@ -54,7 +67,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers) error {
 		CancelledJobRetentionPeriod: tasks.Retention,
 		DiscardedJobRetentionPeriod: tasks.Retention,
 		Hooks:                       []rivertype.Hook{s.terms.hook()},
-		Logger:                      s.options.Logger,
+		Logger:                      riverLogger(s.options.Logger, o),
 	})
 	if err != nil {
 		return err
@@ -91,7 +104,7 @@ func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c clien
 	cancel()
 	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
 	defer cancelLeave()
-	s.options.Logger.ErrorContext(leave, "tasks: some started tasks did not end and will be worked again",
+	s.options.Logger.WarnContext(leave, "tasks: some started tasks did not end and will be worked again",
 		"error", c.Stop(leave))
 }
 

@@ -1,0 +1,134 @@
+package rivertasks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A buffer takes a log from many goroutines.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// logged returns an outage and a River logger. lines returns what was logged at INFO and above.
+func logged(t *testing.T, probe func(context.Context) error) (o *outage, river *slog.Logger, lines func() []string) {
+	var log buffer
+	to := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	ctx, end := context.WithCancel(t.Context())
+	o = &outage{log: to, ctx: ctx, end: end, probe: probe}
+	return o, riverLogger(to, o), func() []string {
+		synctest.Wait()
+		return strings.Split(strings.TrimSpace(log.String()), "\n")
+	}
+}
+
+func TestAnOutageIsALineWhenItBeginsAndOneWhenItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var back atomic.Bool
+		o, river, lines := logged(t, func(context.Context) error {
+			if back.Load() {
+				return nil
+			}
+			return errors.New("no connection")
+		})
+		defer o.close()
+		for range 6000 { // ten minutes
+			river.Error("producer: Error fetching jobs", "err", "no connection", "queue", "tuf_online")
+			river.Error("Elector: Error attempting reelection", "err", "no connection")
+			river.Warn("Elector: Current leader stepping down")
+			o.trouble("storing an outcome", "no connection", time.Second)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Hour) // River waits, and the database is still away
+		begin := `level=WARN msg="tasks: the database fails; it is tried again until it answers" ` +
+			`during="producer: Error fetching jobs" error="no connection" retry=100ms`
+		require.Equal(t, []string{begin}, lines())
+
+		back.Store(true)
+		time.Sleep(2 * time.Second)
+		end := `level=INFO msg="tasks: the database answers again" after=10m0s`
+		require.Equal(t, []string{begin, end}, lines())
+
+		river.Error("producer: Error fetching jobs", "err", "no connection", "queue", "tuf_online")
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{begin, end, begin, strings.Replace(end, "10m0s", "0s", 1)}, lines(), "another outage")
+	})
+}
+
+// A full disk answers questions.
+func TestAnOutageLastsWhileAnythingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, river, lines := logged(t, func(context.Context) error { return nil })
+		defer o.close()
+		for range 600 {
+			river.Error("producer: Error fetching jobs", "err", "disk is full")
+			time.Sleep(time.Second)
+		}
+		assert.Len(t, lines(), 1)
+		time.Sleep(time.Minute)
+		assert.Len(t, lines(), 2)
+	})
+}
+
+func TestARunThatEndsDoesNotWaitForTheEndOfAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, river, lines := logged(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		river.Error("producer: Error fetching jobs", "err", "no connection")
+		time.Sleep(quiet + probePause)
+		begun := time.Now()
+		o.close()
+		assert.Equal(t, begun, time.Now())
+		assert.Len(t, lines(), 1)
+	})
+}
+
+func TestWhatAPersonHasToActOnIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, river, lines := logged(t, func(context.Context) error { return errors.New("no connection") })
+		defer o.close()
+		river.Info("River client started")
+		river.Debug("Run loop started")
+		river.Warn("Reindexer: Configured reindex indexes do not exist")
+		river.Error("producer: Queue row not found when polling for setting changes", "queue", "tuf_online")
+		river.Error("producer: Error fetching jobs", "err", "no connection")
+		river.Error("JobRescuer: Attempted to rescue unhandled job kind, discarding", "job_kind", "other", "job_id", 7)
+		river.With("client", "a").Warn("jobexecutor: Job appears to be stuck", "job_id", 7)
+		assert.Equal(t, []string{
+			`level=WARN msg="Reindexer: Configured reindex indexes do not exist"`,
+			`level=ERROR msg="producer: Queue row not found when polling for setting changes" queue=tuf_online`,
+			`level=WARN msg="tasks: the database fails; it is tried again until it answers" ` +
+				`during="producer: Error fetching jobs" error="no connection" retry=100ms`,
+			`level=ERROR msg="JobRescuer: Attempted to rescue unhandled job kind, discarding" job_kind=other job_id=7`,
+			`level=WARN msg="jobexecutor: Job appears to be stuck" client=a job_id=7`,
+		}, lines())
+	})
+}
