@@ -54,7 +54,7 @@ type usability struct {
 	err     error           // why the role is not online, or which keys cannot be used although it is
 }
 
-// survey judges all that is published, by in unlisted versions too. After an error the survey holds
+// survey judges all that is published, and then what is uploaded. After an error the survey holds
 // what was judged until then. It is nil if not even root was.
 func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, in published.Input,
 ) (*survey, *published.Repository, error) {
@@ -82,9 +82,17 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 		return s, repo, exit(app, err)
 	}
 	err = s.targets(ctx, deeper)
-	s.uploads(deeper)
 	s.status.Warnings = append(s.status.Warnings, deeper.Warnings...)
-	return s, deeper, err
+	if err != nil {
+		return s, deeper, err
+	}
+	in.Depth = published.ToUploads
+	uploaded, err := l.Load(ctx, set, in)
+	if err != nil {
+		return s, deeper, exit(app, err)
+	}
+	s.uploads(uploaded)
+	return s, uploaded, nil
 }
 
 // topLevel surveys root, timestamp and snapshot, as far as they could be judged before err. It

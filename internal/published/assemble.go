@@ -22,7 +22,7 @@ type Input struct {
 	Roles      []string // to be signed, Default among them for the roles of a request that names none
 	Depth      Depth
 	Survey     bool // nothing is to be signed: judge every targets role, whether root has expired or not
-	BinUploads bool // in a survey, look for uploads of bins too, of which there may be thousands
+	BinUploads bool // in a survey to uploads, look for those of bins too
 	Ahead      bool // name files that may be needed later
 	Cached     bool // but fewer, since most of those that will be needed are cached
 }
@@ -30,11 +30,14 @@ type Input struct {
 // A Depth says how far down a repository is judged.
 type Depth int
 
-// The depths. Targets includes the delegated roles that matter for what is to be signed.
+// The depths. Targets includes the delegated roles that matter for what is to be signed. A survey
+// to targets judges what is listed. One to uploads judges unlisted versions too, and asks for the
+// keys of all roles.
 const (
 	ToTimestamp Depth = iota
 	ToSnapshot
 	ToTargets
+	ToUploads // as ToTargets for a roll
 )
 
 // Files are the files of an app that were read so far.

@@ -30,8 +30,8 @@ func (u Upload) String() string {
 
 // Uploads returns the uploads that were found, those of roles nearest to targets first, of a role
 // the newest first. Those before one that is accepted are left out, since no snapshot will list
-// them. A survey finds those of offline roles, and of roles whose holders upload by the operator's
-// word.
+// them. A survey to uploads finds those of offline roles, and of roles whose holders upload by the
+// operator's word.
 func (r *Repository) Uploads() []Upload { return r.uploads }
 
 // Ignored returns what is to be said of uploads that are not accepted.
@@ -50,7 +50,7 @@ func (a *Assembly) seeks(n *node) (bool, error) {
 	switch {
 	case !a.in.Survey:
 		return true, nil
-	case n.bin && !a.in.BinUploads:
+	case a.in.Depth < ToUploads, n.bin && !a.in.BinUploads:
 		return false, nil
 	case a.in.Word.uploads(n):
 		return true, nil

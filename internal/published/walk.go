@@ -65,16 +65,14 @@ func (a *Assembly) judgeTargets() error {
 	for _, role := range a.repo.Roles {
 		a.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
 	}
-	if err := a.decide(); err != nil {
+	decide := a.decide
+	if a.in.Survey && a.in.Depth < ToUploads && !a.made { // it shows what clients see
+		decide = a.walkListed
+	}
+	if err := decide(); err != nil {
 		return err
 	}
-	a.repo.uploads = a.uploads()
-	if a.in.Survey && !a.made && slices.ContainsFunc(a.order, (*node).fresh) { // it shows what clients see
-		if err := a.walkListed(); err != nil {
-			return err
-		}
-	}
-	a.repo.targets = a.order
+	a.repo.targets, a.repo.uploads = a.order, a.uploads()
 	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
 	return nil
 }

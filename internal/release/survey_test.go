@@ -45,23 +45,39 @@ func newSurveyor(repo *testrepo.Repo, provider *testrepo.Provider, word publishe
 	return s
 }
 
-// look surveys the repository, and returns which files were read for it.
-func (s *surveyor) look(t *testing.T, in published.Input) (repo *published.Repository, read []string) {
+// look surveys the repository as tufupdate does. It returns what is listed, what is uploaded, and
+// which files were read for it.
+func (s *surveyor) look(t *testing.T, in published.Input) (listed, uploaded *published.Repository, read []string) {
 	t.Helper()
 	before := len(s.store.Calls())
 	set := repofiles.NewSet(s.store, s.known, false)
-	for _, depth := range []published.Depth{published.ToSnapshot, published.ToTargets} { // as tufupdate does
-		var err error
+	load := func(depth published.Depth) *published.Repository {
 		in.Survey, in.Depth = true, depth
-		repo, err = s.load.Load(t.Context(), set, in)
+		repo, err := s.load.Load(t.Context(), set, in)
 		require.NoError(t, err)
+		return repo
 	}
-	s.known = repofiles.State{Roots: repo.Roots, Files: set.Files()}
+	load(published.ToSnapshot)
+	listed = load(published.ToTargets)
+	for _, target := range listed.Targets() {
+		for {
+			_, questions := listed.Holding(target, s.load.Ring)
+			if len(questions) == 0 {
+				break
+			}
+			for _, q := range questions {
+				_, err := s.load.Ring.Of(t.Context(), q)
+				require.NoError(t, err)
+			}
+		}
+	}
+	uploaded = load(published.ToUploads)
+	s.known = repofiles.State{Roots: listed.Roots, Files: set.Files()}
 	for _, c := range s.store.Calls()[before:] {
 		require.Equal(t, storagetest.Get, c.Verb)
 		read = append(read, strings.TrimPrefix(c.Key, s.repo.App+"/"))
 	}
-	return repo, read
+	return listed, uploaded, read
 }
 
 // What a survey reads of an app that nobody touches and whose files are cached: a new root, the
@@ -100,10 +116,10 @@ func TestASurveyReadsWhatMayHaveChanged(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s.look(t, in)
 				begun := time.Now()
-				found, read := s.look(t, in)
+				_, uploaded, read := s.look(t, in)
 				waited := time.Since(begun)
 				assert.ElementsMatch(t, slices.Concat(always, test.besides), read)
-				assert.Empty(t, found.Uploads())
+				assert.Empty(t, uploaded.Uploads())
 				assert.LessOrEqual(t, waited, time.Duration(1+min(1, len(test.besides)))*roundTrip)
 			})
 		})
@@ -229,9 +245,9 @@ func TestWhatBecomesOfUploads(t *testing.T) {
 					assert.Len(t, found.Ignored(), said)
 					assert.Empty(t, found.Warnings, "nothing is said twice")
 				}
-				found, _ := s.look(t, published.Input{})
-				of(found, test.survey)
-				for _, target := range found.Targets() { // what clients see
+				listed, uploaded, _ := s.look(t, published.Input{})
+				of(uploaded, test.survey)
+				for _, target := range listed.Targets() { // what clients see
 					assert.EqualValues(t, 1, target.Listed.Version(), target.Role.Name)
 					assert.NoError(t, target.Err)
 				}
@@ -270,8 +286,8 @@ func TestASurveyJudgesWhatIsListedByWhatIsListed(t *testing.T) {
 		{Declarer: "targets", Role: "team"}: true,
 	}})
 	synctest.Test(t, func(t *testing.T) {
-		found, _ := s.look(t, published.Input{})
-		assert.Empty(t, found.Uploads())
+		_, uploaded, _ := s.look(t, published.Input{})
+		assert.Empty(t, uploaded.Uploads())
 	})
 	repo.Upload(t, "targets", 2, func(d *metadata.TargetsType) {
 		d.Delegations = nil
@@ -279,9 +295,9 @@ func TestASurveyJudgesWhatIsListedByWhatIsListed(t *testing.T) {
 	})
 	repo.Upload(t, "team", 2, nil)
 	synctest.Test(t, func(t *testing.T) {
-		found, _ := s.look(t, published.Input{})
-		require.Len(t, found.Uploads(), 2)
-		for _, u := range found.Uploads() {
+		found, uploaded, _ := s.look(t, published.Input{})
+		require.Len(t, uploaded.Uploads(), 2)
+		for _, u := range uploaded.Uploads() {
 			require.NoError(t, u.Reason)
 		}
 		require.Len(t, found.Targets(), 2)
