@@ -85,7 +85,7 @@ func (r *renewer) check(ctx context.Context, app string, a *attention) (added bo
 		return false, nil, err
 	}
 	set := repofiles.NewSet(r.store, r.u.memory.State(app), false)
-	s, repo, err := r.u.survey(checkCtx, app, settings, set, published.Input{ListedOnly: true})
+	s, repo, err := r.u.survey(checkCtx, app, settings, set, published.Input{})
 	if repo == nil || repo.Plain(tufmeta.Timestamp) == nil {
 		return false, nil, cmp.Or(err, s.broken)
 	}

@@ -48,7 +48,7 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 		return Status{}, err
 	}
 	set := repofiles.NewSet(u.store, repofiles.State{}, false)
-	s, _, err := u.survey(ctx, app, settings, set, published.Input{})
+	s, _, err := u.survey(ctx, app, settings, set, published.Input{BinUploads: true})
 	if err != nil {
 		return Status{}, err
 	}

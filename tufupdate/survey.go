@@ -40,7 +40,7 @@ type surveyed struct {
 // name names the role. The bins of a delegation share a name, since there may be thousands.
 func (r surveyed) name() string { return cmp.Or(r.bins, r.role.Name) }
 
-// survey judges all that is published, by in unlisted versions too. After an error the survey holds
+// survey judges all that is published, and then what is uploaded. After an error the survey holds
 // what was judged until then. It is nil if not even root was.
 func (u *Updater) survey(ctx context.Context, app string, settings Settings, set *repofiles.Set, in published.Input,
 ) (*survey, *published.Repository, error) {
@@ -66,7 +66,16 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 	}
 	err = s.targets(ctx, deeper)
 	s.status.Warnings = append(s.status.Warnings, deeper.Warnings...)
-	return s, deeper, err
+	if err != nil {
+		return s, deeper, err
+	}
+	in.Depth = published.ToUploads
+	uploads, err := l.Load(ctx, set, in)
+	if err != nil {
+		return s, deeper, exit(app, err)
+	}
+	s.status.Warnings = append(s.status.Warnings, uploads.Ignored()...)
+	return s, deeper, nil
 }
 
 // topLevel surveys root, timestamp and snapshot, as far as they could be judged before err. It

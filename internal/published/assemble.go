@@ -22,18 +22,21 @@ type Input struct {
 	Roles      []string // to be signed, Default among them for the roles of a request that names none
 	Depth      Depth
 	Survey     bool // nothing is to be signed: judge every targets role, whether root has expired or not
-	ListedOnly bool // leave unlisted versions alone
+	BinUploads bool // in a survey to uploads, look for those of bins too
 	Ahead      bool // name files that may be needed later
 }
 
 // A Depth says how far down a repository is judged.
 type Depth int
 
-// The depths. Targets includes the delegated roles that matter for what is to be signed.
+// The depths. Targets includes the delegated roles that matter for what is to be signed. A survey
+// to targets judges what is listed. One to uploads judges unlisted versions too, and asks for the
+// keys of all roles.
 const (
 	ToTimestamp Depth = iota
 	ToSnapshot
 	ToTargets
+	ToUploads // as ToTargets for a roll
 )
 
 // Files are the files of an app that were read so far.
@@ -233,8 +236,8 @@ func (a *Assembly) listed(role string, version int64, by *tufmeta.Role) (*repofi
 }
 
 // holding returns who signs for a role. It is errPending if the provider was not asked yet, and the
-// provider's error if it cannot say who signs for a top-level role. For delegated roles that is
-// their own trouble, and the state is Unknown.
+// provider's error if it cannot say who signs for a top-level role that is to be signed. Otherwise
+// that is the role's own trouble, and the state is Unknown.
 func (a *Assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, error) {
 	q := custody.Question{Role: role, Bins: bins}
 	h, known := a.ring.Known(q)
@@ -242,7 +245,7 @@ func (a *Assembly) holding(role *tufmeta.Role, bins string) (custody.Holding, er
 		a.need.Roles = append(a.need.Roles, q)
 		return h, errPending
 	}
-	if h.State == custody.Unknown && isTopLevel(role.Name) {
+	if h.State == custody.Unknown && isTopLevel(role.Name) && !a.in.Survey {
 		return h, h.Err
 	}
 	return h, nil
@@ -283,6 +286,22 @@ func (a *Assembly) resolveRoles() error {
 		needed = append(needed, tufmeta.Targets)
 	}
 	return a.require(needed...)
+}
+
+// require makes sure that top-level roles are online.
+func (a *Assembly) require(roles ...string) error {
+	var pending error
+	for _, role := range roles {
+		h, err := a.holding(a.root().Roles[role], "")
+		switch {
+		case errors.Is(err, errPending):
+			pending = err
+		case h.Err != nil:
+			return h.Err
+		}
+		a.repo.holdings[role] = h
+	}
+	return pending
 }
 
 // Unique returns roles sorted, each once, so that equal requests look equal. None at all is

@@ -101,15 +101,18 @@ func (a *Assembly) declares(name string) bool { return a.declaredRole(name) != n
 
 // isTaken reports whether an unlisted version of n declares a name that is somebody else's by what
 // is listed. A name stays with its declarer as long as that one declares it.
-func (a *Assembly) isTaken(n *node, name string) bool {
+func (a *Assembly) isTaken(n *node, name string) bool { return n.fresh() && a.isOwned(n, name) }
+
+// isOwned reports whether by what is listed another role than n declares a name.
+func (a *Assembly) isOwned(n *node, name string) bool {
 	owner := a.owners[name]
-	return n.fresh() && owner != "" && owner != n.role.Name
+	return owner != "" && owner != n.role.Name
 }
 
 // countsForNothing reports whether what an unlisted version of n declares by a name counts for
 // nothing.
 func (a *Assembly) countsForNothing(n *node, name string) bool {
-	if owner := a.owners[name]; n.bin || owner != "" && owner != n.role.Name {
+	if n.bin || a.isOwned(n, name) {
 		return true
 	}
 	for m := n; m != nil; m = m.by {
@@ -129,12 +132,14 @@ func (a *Assembly) isListed(name string) bool {
 	return ok
 }
 
+// everyone reports whether all delegated roles have to be judged.
+func (a *Assembly) everyone() bool { return a.in.Survey || a.whole || a.made }
+
 // mattering returns the delegated roles that have to be judged. There may be many bins, and few of
 // them matter. If the provider cannot say whether bins are online, no unlisted version of them is
 // accepted, so they need not be read.
 func (a *Assembly) mattering(n *node, all *tufmeta.Delegations) (roles []*tufmeta.Role, pending error) {
-	everyone := a.in.Survey || a.whole || a.made
-	if bins := all.Succinct(); bins != nil && !n.fresh() && !everyone && !a.asked[bins.Name] {
+	if bins := all.Succinct(); bins != nil && !n.fresh() && !a.everyone() && !a.asked[bins.Name] {
 		h, err := a.custodyOf(a.newNode(n, bins, all))
 		if err != nil {
 			return nil, err
@@ -156,7 +161,7 @@ func (a *Assembly) mattering(n *node, all *tufmeta.Delegations) (roles []*tufmet
 			}
 			continue
 		}
-		if yes || everyone {
+		if yes {
 			roles = append(roles, role)
 		}
 	}
@@ -165,10 +170,7 @@ func (a *Assembly) mattering(n *node, all *tufmeta.Delegations) (roles []*tufmet
 
 // matters reports whether a delegated role has to be judged.
 func (a *Assembly) matters(n *node, role *tufmeta.Role, all *tufmeta.Delegations) (bool, error) {
-	if !all.IsBin(role.Name) || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
-		return true, nil
-	}
-	if a.in.Survey || a.whole || a.made {
+	if a.everyone() || !all.IsBin(role.Name) || a.asked[role.Name] || a.asked[binPrefix(role.Name)] {
 		return true, nil
 	}
 	if n.fresh() {
@@ -193,11 +195,16 @@ func declaredSo(before *tufmeta.Delegations, role *tufmeta.Role) bool {
 	return was != nil && was.Equal(role)
 }
 
-// findOwners finds out which role declares which by what is listed.
-func (a *Assembly) findOwners() error {
+// walkListed walks by what is listed.
+func (a *Assembly) walkListed() error {
 	a.onlyOwned = true
 	defer func() { a.onlyOwned = false }()
-	if err := a.walk(); err != nil {
+	return a.walk()
+}
+
+// findOwners finds out which role declares which by what is listed.
+func (a *Assembly) findOwners() error {
+	if err := a.walkListed(); err != nil {
 		return err
 	}
 	a.owners = map[string]string{}

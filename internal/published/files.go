@@ -22,15 +22,16 @@ type find struct {
 	given    *repofiles.File  // the version that the operator gives
 	err      error            // what is wrong with the listed one
 	unlisted []*repofiles.File
-	taken    int64 // the highest version that a file was found for, whatever it holds
-	next     int64 // the version to look for next
+	ignored  []Upload // files in the place of later versions that hold no document that could count
+	taken    int64    // the highest version that a file was found for, whatever it holds
+	next     int64    // the version to look for next
 	done     bool
 }
 
 // find returns the files of a role. It is errPending until all are there, and remembers those that
-// are. by is the role whose keys they will be verified with.
-func (a *Assembly) find(by *tufmeta.Role) (*find, error) {
-	name := by.Name
+// are.
+func (a *Assembly) find(n *node) (*find, error) {
+	by, name := n.role, n.role.Name
 	f := a.finds[name]
 	if f == nil {
 		f = &find{}
@@ -42,6 +43,7 @@ func (a *Assembly) find(by *tufmeta.Role) (*find, error) {
 	if a.made {
 		return f, a.findMade(f, by)
 	}
+	seeks, pending := a.seeks(n)
 	if f.next == 0 {
 		info, known := a.repo.Snapshot.verified.Listed(name)
 		f.info, f.taken = info, info.Version
@@ -53,17 +55,21 @@ func (a *Assembly) find(by *tufmeta.Role) (*find, error) {
 			err = a.findListed(f, by)
 		}
 		if err != nil {
-			if a.layout.Consistent && !a.in.ListedOnly { // it is read at the same time
-				_, _ = a.file(name, info.Version+1, repofiles.Next, by)
+			if a.layout.Consistent && seeks { // they are read at the same time
+				_, _, _ = a.nextFile(by, info.Version+1)
 			}
 			return f, err
 		}
 		f.next = info.Version + 1
 	}
-	if !a.in.ListedOnly {
-		if err := a.findUnlisted(f, by); err != nil {
-			return f, err
-		}
+	if pending != nil {
+		return f, pending
+	}
+	if !seeks { // as yet: another document may declare the role otherwise
+		return f, nil
+	}
+	if err := a.findUnlisted(f, by); err != nil {
+		return f, err
 	}
 	f.done = true
 	return f, nil
@@ -78,7 +84,7 @@ func (a *Assembly) findUnlisted(f *find, by *tufmeta.Role) error {
 		if err != nil {
 			return err
 		}
-		if file.Document != nil && file.Version() > f.info.Version {
+		if file.Document != nil && file.Version() > f.info.Version && !slices.Contains(f.unlisted, file) {
 			f.unlisted = append(f.unlisted, file)
 		}
 	}
@@ -122,7 +128,7 @@ func (a *Assembly) findVersioned(f *find, by *tufmeta.Role) error {
 				name, maxAhead, listed))
 			return nil
 		}
-		file, err := a.file(name, version, repofiles.Next, by)
+		file, further, err := a.nextFile(by, version)
 		if err != nil { // where there were some, there may be as many again
 			for more := version + 1; more < 2*version-listed-1 && more <= listed+maxAhead; more++ {
 				_, _ = a.file(name, more, repofiles.Next, by)
@@ -130,6 +136,10 @@ func (a *Assembly) findVersioned(f *find, by *tufmeta.Role) error {
 			return err
 		}
 		if !file.Exists() {
+			if further != nil && further.Exists() && !errors.Is(further.Err, storage.ErrInvalidKey) {
+				f.ignored = append(f.ignored, Upload{Version: version + 1, File: further.Name,
+					Reason: fmt.Errorf("version %d is the next one, and it is not there", version)})
+			}
 			return nil
 		}
 		f.taken = max(f.taken, version)
@@ -141,8 +151,23 @@ func (a *Assembly) findVersioned(f *find, by *tufmeta.Role) error {
 			f.err = a.fileError(name, version, file.Err)
 			return nil
 		}
-		a.notes = append(a.notes, ignoring(name, version, a.fileError(name, version, file.Err)))
+		f.ignored = append(f.ignored, Upload{Version: version, File: file.Name,
+			Reason: a.fileError(name, version, file.Err)})
 	}
+}
+
+// nextFile returns the file of a later version of a role. In a survey it returns the one after that
+// too, so that holders who have left out a number are told. In a roll that would be one more
+// request for each role.
+func (a *Assembly) nextFile(by *tufmeta.Role, version int64) (file, further *repofiles.File, pending error) {
+	file, pending = a.file(by.Name, version, repofiles.Next, by)
+	if a.in.Survey {
+		var err error
+		if further, err = a.file(by.Name, version+1, repofiles.Next, by); err != nil {
+			pending = err
+		}
+	}
+	return file, further, pending
 }
 
 // findOnly finds the one file that there is without consistent snapshots. It is the listed version
@@ -180,11 +205,6 @@ func (a *Assembly) checkListed(info tufmeta.FileInfo, f *repofiles.File) error {
 		return nil
 	}
 	return info.Check(f.Document)
-}
-
-// ignoring says that an unlisted version is not accepted.
-func ignoring(role string, version int64, reason error) string {
-	return fmt.Sprintf("ignoring unlisted version %d of role %s: %v", version, role, reason)
 }
 
 // Finds reports whether judging the repository again finds the file of that version by itself.

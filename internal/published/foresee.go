@@ -25,7 +25,7 @@ func (a *Assembly) foresee() {
 	}
 	for role, version := range snapshot.ListedRoles() {
 		a.foreseeFile(role, version, a.listedKind())
-		if !a.in.ListedOnly && a.layout.Consistent {
+		if !a.in.Survey && a.layout.Consistent { // in a survey, of few roles only
 			a.foreseeFile(role, version+1, repofiles.Next)
 		}
 	}

@@ -27,7 +27,7 @@ func (a *Assembly) wanted(n *node, f *repofiles.File) error {
 	case err != nil:
 		return err
 	case h.State == custody.Unknown:
-		return refusal{errors.Join(errors.New("it is not known whether its keys are available"), h.Err)}
+		return refusal{fmt.Errorf("it is not known whether its keys are available; %w", h.Err)}
 	case h.State == custody.Online && !a.onlyFile(n, f) && !a.in.Word.uploads(n):
 		return refusal{errOnlyListed}
 	}

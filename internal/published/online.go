@@ -1,7 +1,6 @@
 package published
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/tufonline/tufonline/internal/custody"
@@ -141,20 +140,4 @@ func (s *shares) add(role *tufmeta.Role, by *node, name string) {
 		}
 		s.of[k.Digest()] = append(of, share{by, name, role.Name})
 	}
-}
-
-// require makes sure that top-level roles are online.
-func (a *Assembly) require(roles ...string) error {
-	var pending error
-	for _, role := range roles {
-		h, err := a.holding(a.root().Roles[role], "")
-		switch {
-		case errors.Is(err, errPending):
-			pending = err
-		case h.Err != nil:
-			return h.Err
-		}
-		a.repo.holdings[role] = h
-	}
-	return pending
 }

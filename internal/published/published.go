@@ -16,10 +16,11 @@
 //   - online.go, rule 5: an online key signs only where all words are its own;
 //   - trouble.go, rule 6: a role's trouble is its own.
 //
-// Beside them are numbers.go (which version comes next) and layouts.go (a change of consistent
-// snapshots). assemble.go says in which order all is judged, walk.go goes down the delegations,
-// declared.go says who declares which role, files.go finds the files of one targets role, choose.go
-// says what a roll signs, and foresee.go names files to read ahead.
+// Beside them are uploads.go (what becomes of unlisted versions), numbers.go (which version comes
+// next) and layouts.go (a change of consistent snapshots). assemble.go says in which order all is
+// judged, walk.go goes down the delegations, declared.go says who declares which role, files.go
+// finds the files of one targets role, choose.go says what a roll signs, and foresee.go names files
+// to read ahead.
 //
 // The operator's decisions are a [Word]. The time between rolls is tufupdate's.
 package published
@@ -139,6 +140,7 @@ type Repository struct {
 	Copies   []Copy               // files that are to be copied to the names of another layout
 	Warnings []string
 
+	uploads  []Upload
 	plain    map[string]*repofiles.File // files under names without a version, by role, that are replaced
 	targets  []*node
 	judge    *Assembly

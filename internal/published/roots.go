@@ -23,9 +23,14 @@ func (a *Assembly) followRoots() error {
 		version := a.root().Version() + 1
 		f, err := a.file(tufmeta.Root, version, repofiles.Next, nil)
 		if err != nil {
-			if a.in.Ahead { // there may be many, so they are not read one after the other
-				followed := len(a.roots) - max(1, len(a.in.Roots))
-				a.foreseeRoots(version+1, int64(followed+1))
+			// There may be many, so they are not read one after the other. A survey comes back
+			// often, and as a rule there is none.
+			if a.in.Ahead {
+				more := len(a.roots) - max(1, len(a.in.Roots)) // as many as were followed
+				if !a.in.Survey {
+					more++
+				}
+				a.foreseeRoots(version+1, int64(more))
 			}
 			return err
 		}

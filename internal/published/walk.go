@@ -23,11 +23,12 @@ type node struct {
 	prefix string // of the bins if the role is one, else ""
 	barred error  // why the role is disabled although its delegation makes sense
 
-	find   *find
-	listed *Document // the listed version, if it counts
-	latest *Document // the newest version that present keys have signed, acceptable or not
-	doc    *Document // the one that counts; nil if none does
-	err    error     // what is wrong with the listed version or, if doc is nil, with all
+	find    *find
+	uploads []Upload  // without role and bins
+	listed  *Document // the listed version, if it counts
+	latest  *Document // the newest version that present keys have signed, acceptable or not
+	doc     *Document // the one that counts; nil if none does
+	err     error     // what is wrong with the listed version or, if doc is nil, with all
 }
 
 // isDisabled reports whether no document of the role counts, whatever it says.
@@ -64,10 +65,14 @@ func (a *Assembly) judgeTargets() error {
 	for _, role := range a.repo.Roles {
 		a.asked[role] = role != tufmeta.Timestamp && role != tufmeta.Snapshot
 	}
-	if err := a.decide(); err != nil {
+	decide := a.decide
+	if a.in.Survey && a.in.Depth < ToUploads && !a.made { // it shows what clients see
+		decide = a.walkListed
+	}
+	if err := decide(); err != nil {
 		return err
 	}
-	a.repo.targets = a.order
+	a.repo.targets, a.repo.uploads = a.order, a.uploads()
 	a.repo.Warnings = unrepeated(slices.Concat(a.notes, a.repo.Warnings))
 	return nil
 }
@@ -114,8 +119,11 @@ func (a *Assembly) walk() error {
 	for i := 0; i < len(a.order); i++ {
 		n := a.order[i]
 		err := a.judge(n)
-		if err == nil && n.doc != nil {
-			err = a.declare(n)
+		if errors.Is(err, errPending) && a.in.Survey && n.find != nil && n.find.listed != nil {
+			n.doc, _ = a.judgeListed(n) // what is below by that is asked for at the same time
+		}
+		if n.doc != nil {
+			err = cmp.Or(a.declare(n), err)
 		}
 		if err != nil {
 			if pending = err; !errors.Is(err, errPending) {
@@ -132,7 +140,7 @@ func (a *Assembly) judge(n *node) (err error) {
 		n.err = fmt.Errorf("role %s: %w", n.role.Name, cmp.Or(n.barred, n.role.Problem()))
 		return nil
 	}
-	if n.find, err = a.find(n.role); err != nil {
+	if n.find, err = a.find(n); err != nil {
 		return err
 	}
 	if n.err = n.find.err; n.find.listed != nil {
@@ -146,10 +154,15 @@ func (a *Assembly) judge(n *node) (err error) {
 	}
 	n.doc = nil
 	var ignored []error
-	for _, f := range slices.Backward(n.find.unlisted) {
-		if a.onlyOwned {
-			break
-		}
+	unlisted := n.find.unlisted
+	if n.uploads = slices.Clone(n.find.ignored); a.onlyOwned {
+		n.uploads, unlisted = nil, nil
+	}
+	if len(n.uploads) > 0 {
+		ignored = append(ignored, notTaken(n.uploads[0].Version, n.uploads[0].Reason))
+	}
+	for _, f := range slices.Backward(unlisted) {
+		left := false
 		d, err := present(n.role, f)
 		if err == nil {
 			err = a.wanted(n, f)
@@ -162,7 +175,10 @@ func (a *Assembly) judge(n *node) (err error) {
 			}
 			if err == nil {
 				n.doc = d
-				break
+			}
+			var pending error
+			if left, pending = a.isLeft(n, f); pending != nil {
+				return pending
 			}
 		} else {
 			err = refusal{a.reject(n.role.Name, f, err)}
@@ -171,11 +187,13 @@ func (a *Assembly) judge(n *node) (err error) {
 		if err != nil {
 			return err
 		}
-		if errors.Is(reason, errOnlyListed) && n.listed != nil && f.Repeats(n.listed.file.Document) {
-			continue // a release that was not published has left it
+		if !left {
+			n.note(f, reason)
 		}
-		a.repo.warn("%s", ignoring(n.role.Name, f.Version(), reason))
-		ignored = append(ignored, fmt.Errorf("version %d is not taken in: %w", f.Version(), reason))
+		if reason == nil {
+			break
+		}
+		ignored = append(ignored, notTaken(f.Version(), reason))
 	}
 	if n.doc == nil {
 		n.doc = n.listed
@@ -201,6 +219,10 @@ func (a *Assembly) judge(n *node) (err error) {
 		}
 	}
 	return nil
+}
+
+func notTaken(version int64, reason error) error {
+	return fmt.Errorf("version %d is not taken in: %w", version, reason)
 }
 
 // withReason adds to an error what was tried besides.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (r *Roll) attempt(ctx context.Context, set *repofiles.Set) (Outcome, error)
 		return Outcome{}, err
 	}
 	r.Memory.Commit(r.App, stateAfter(set, repo, rel, written))
-	outcome := Outcome{Warnings: append(repo.Warnings, rel.warnings...)}
+	outcome := Outcome{Warnings: slices.Concat(repo.Ignored(), repo.Warnings, rel.warnings)}
 	if err := r.remember(ctx, repo, rel); err != nil {
 		outcome.Warnings = append(outcome.Warnings, fmt.Sprintf("what was published is not remembered: %v", err))
 	}
