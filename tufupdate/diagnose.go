@@ -75,13 +75,13 @@ func (s *survey) trouble(r surveyed, code string, who Actor, text string) *Troub
 // troubleOf adds a trouble of a role, or of the app as a whole.
 func (s *survey) troubleOf(role, code string, who Actor, text string) *Trouble {
 	t := Trouble{Role: role, Code: code, Who: who, Text: text}
-	for i := range s.status.Troubles {
-		if s.status.Troubles[i].key() == t.key() {
-			return &s.status.Troubles[i]
-		}
+	place, known := s.troubles[t.key()]
+	if !known {
+		place = len(s.status.Troubles)
+		s.troubles[t.key()] = place
+		s.status.Troubles = append(s.status.Troubles, t)
 	}
-	s.status.Troubles = append(s.status.Troubles, t)
-	return &s.status.Troubles[len(s.status.Troubles)-1]
+	return &s.status.Troubles[place]
 }
 
 // keyTrouble says that a role cannot be signed for lack of keys, and which these are.

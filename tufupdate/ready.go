@@ -14,8 +14,8 @@ import (
 //
 //   - ErrStopped, if Run has ended;
 //   - ErrRenewalLate, if the renewal has made no progress for three times Renew.Every;
-//   - ErrUnhealthy, if rolls have failed for longer than Renew.Every, and none has succeeded since,
-//     because of the store or a key service; or if each app has a trouble with a top-level role that
+//   - ErrUnhealthy, if rolls have failed for longer than Renew.Every because of the store or a key
+//     service, and none has succeeded since; or if each app has a trouble with a top-level role that
 //     a person has to end.
 //
 // One failing app of many is no reason to send requests for the others elsewhere: see

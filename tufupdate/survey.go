@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,11 +26,12 @@ type survey struct {
 	now        time.Time
 	warnBefore time.Duration   // a role expires
 	warned     map[string]bool // what a warning is about
+	troubles   map[string]int  // where a trouble is in the status, by its key
 	checked    map[string]usability
 
-	due   []string  // roles that are to be renewed now and can be, bins by their prefix
-	first time.Time // when the first role is to be signed here, whether its keys are there or not
-	event time.Time // when time alone changes something: a role is due, expires, or is to be warned of
+	due   map[string]bool // roles that are to be renewed now and can be, bins by their prefix
+	first time.Time       // when the first role is to be signed here, whether its keys are there or not
+	event time.Time       // when time alone changes something: a role is due, expires, or is to be warned of
 }
 
 // A surveyed is one role as it was judged.
@@ -66,7 +68,8 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 	}
 	s := &survey{
 		ring: l.Ring, settings: settings, validity: settings.validity(), lead: u.lead(app), status: Status{App: app},
-		now: time.Now(), warnBefore: u.config.WarnExpiry, warned: map[string]bool{}, checked: map[string]usability{},
+		now: time.Now(), warnBefore: u.config.WarnExpiry, warned: map[string]bool{}, troubles: map[string]int{},
+		due: map[string]bool{}, checked: map[string]usability{},
 	}
 	whole, err := s.topLevel(ctx, repo, err)
 	if err != nil || !whole {
@@ -235,8 +238,8 @@ func (s *survey) schedule(ctx context.Context, r surveyed, row *RoleStatus) erro
 	}
 	s.awaits(row.Due)
 	signs := row.Online && (r.problem == nil || r.renewed)
-	if signs && !row.Due.After(s.now) && !slices.Contains(s.due, r.name()) {
-		s.due = append(s.due, r.name())
+	if signs && !row.Due.After(s.now) {
+		s.due[r.name()] = true
 	}
 	return nil
 }
@@ -286,13 +289,13 @@ func (s *survey) usable(ctx context.Context, r surveyed) usability {
 // roles returns what is to be rolled now: the online roles that are due, and the snapshot if it is
 // to list an upload.
 func (s *survey) roles() []string {
-	roles := slices.Clone(s.due)
-	accepted := func(u Upload) bool { return u.Waits == "" }
-	if slices.ContainsFunc(s.status.Uploads, accepted) && !slices.Contains(roles, tufmeta.Snapshot) {
-		roles = append(roles, tufmeta.Snapshot)
+	roles := maps.Clone(s.due)
+	for _, upload := range s.status.Uploads {
+		if upload.Waits == "" {
+			roles[tufmeta.Snapshot] = true
+		}
 	}
-	slices.Sort(roles)
-	return roles
+	return slices.Sorted(maps.Keys(roles))
 }
 
 // warn adds a warning, once for each thing that it is about.
