@@ -83,8 +83,8 @@ type health struct {
 // found is what was found out of one app.
 type found struct {
 	AppHealth
-	warned    []string        // warnings that were logged
-	escalated map[string]bool // troubles that the renewal could not end, by key
+	warned    []string // warnings that were logged
+	escalated []string // keys of troubles that the renewal could not end
 }
 
 func newHealth(log *slog.Logger, patience time.Duration) *health {
@@ -172,15 +172,16 @@ func (h *health) note(ctx context.Context, now AppHealth, warnings []string) {
 		before = &found{}
 	}
 	log := h.log.With("app", now.App)
-	after := &found{AppHealth: now, warned: warnings, escalated: map[string]bool{}}
+	after := &found{AppHealth: now, warned: warnings}
 	for _, t := range now.Troubles {
 		key := t.key()
 		level, isNew := slog.LevelError, before.trouble(key) == nil
 		if t.Who == ActorUpdater {
 			late := now.Looked.Sub(t.Since) > h.patience
-			after.escalated[key] = late
-			isNew = isNew || late && !before.escalated[key]
-			if !late {
+			isNew = isNew || late && !slices.Contains(before.escalated, key)
+			if late {
+				after.escalated = append(after.escalated, key)
+			} else {
 				level = slog.LevelWarn
 			}
 		}

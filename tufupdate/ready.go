@@ -15,7 +15,7 @@ import (
 //   - ErrStopped, if Run has ended;
 //   - ErrRenewalLate, if the renewal has made no progress for three times Renew.Every;
 //   - ErrUnhealthy, if rolls have failed for longer than Renew.Every because of the store or a key
-//     service, and none has succeeded since; or if each app has a trouble with a top-level role that
+//   - ErrUnhealthy, if rolls have failed for longer than Renew.Every because of the store or a key
 //     a person has to end.
 //
 // One failing app of many is no reason to send requests for the others elsewhere: see

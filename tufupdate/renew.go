@@ -3,9 +3,10 @@ package tufupdate
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
 	"time"
 
@@ -116,9 +117,8 @@ func (u *Updater) lead(app string) func(validity time.Duration) time.Duration {
 	if u.config.Renew != nil {
 		renew = *u.config.Renew
 	}
-	h := fnv.New64a()
-	h.Write([]byte(app))
-	part := float64(h.Sum64()) / math.MaxUint64
+	sum := sha256.Sum256([]byte(app)) // which tells names apart that differ in one digit
+	part := float64(binary.BigEndian.Uint64(sum[:])) / math.MaxUint64
 	return func(validity time.Duration) time.Duration {
 		return time.Duration((renew.Early + part*renew.Jitter) * float64(validity))
 	}

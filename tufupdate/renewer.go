@@ -41,6 +41,7 @@ type renewer struct {
 
 const (
 	renewParallel  = 64
+	electionPause  = 5 * time.Second  // of a process that does not lead; asking costs nothing
 	requestTimeout = 30 * time.Second // for the task store, and for a setting
 )
 
@@ -66,7 +67,11 @@ func (r *renewer) run(ctx context.Context) {
 		r.progress = time.Time{}
 	}()
 	for {
-		next := time.NewTimer(r.renew.Every)
+		interval := r.renew.Every
+		if !r.leads() {
+			interval = min(interval, electionPause) // to take over soon
+		}
+		next := time.NewTimer(interval)
 		r.round(ctx)
 		for waiting := true; waiting; {
 			select {
