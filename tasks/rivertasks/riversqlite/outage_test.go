@@ -67,17 +67,12 @@ func TestARunEndsThoughItsDatabaseIsClosed(t *testing.T) {
 	opts := rivertasks.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}
 	s, err := riversqlite.Open(t.Context(), newPath(t), opts)
 	require.NoError(t, err)
-	begun := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	running := make(chan error, 1)
 	go func() {
-		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
-			close(begun)
-			return tasks.Result{}, nil
-		})
+		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) { return tasks.Result{}, nil })
 	}()
-	add(t, s)
-	<-begun
+	await(t, s, add(t, s), patience) // or its outcome could not be stored
 	require.NoError(t, s.Close())
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), "the database fails") }, patience,
 		10*time.Millisecond)
