@@ -29,7 +29,8 @@ type Loader struct {
 	// First, if not nil, is called when nothing was remembered of the app.
 	First func(repo *published.Repository, pinned bool)
 
-	pin   []byte // the answer of Pin, once there is one
+	pin   []byte                // the answer of Pin, once there is one
+	root  *tufmeta.RootDocument // what pin holds, once it was read
 	asked bool
 }
 
@@ -88,11 +89,14 @@ func (l *Loader) trust(ctx context.Context, set *repofiles.Set, in *published.In
 	case len(known) > 0 && bytes.Equal(known[0].Bytes(), l.pin):
 		in.Pinned, in.Roots = known[0], known
 	default:
-		root, err := published.PinnedRoot(l.pin)
-		if err != nil {
-			return fmt.Errorf("pinned root: %w", err)
+		if l.root == nil {
+			root, err := published.PinnedRoot(l.pin)
+			if err != nil {
+				return fmt.Errorf("pinned root: %w", err)
+			}
+			l.root = root
 		}
-		in.Pinned, in.Roots = root, []*tufmeta.RootDocument{root}
+		in.Pinned, in.Roots = l.root, []*tufmeta.RootDocument{l.root}
 	}
 	return nil
 }

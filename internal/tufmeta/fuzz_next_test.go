@@ -141,7 +141,7 @@ func FuzzNext(f *testing.F) {
 				}
 			}
 		}
-		verified := &Verified{Document: d, role: role} // by no signatures at all: this is about what comes after
+		verified := role.verified(d) // by no signatures at all: this is about what comes after
 		draft, err := verified.Next(change)
 		if version <= d.Version() || version > MaxVersion {
 			require.ErrorContains(t, err, "cannot follow")

@@ -3,6 +3,7 @@ package tufmeta
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -170,19 +171,21 @@ type Verified struct {
 	*Document
 	role     *Role
 	believed bool
-	signed   []string // digests of the keys that signed it, ascending, if that is known
+	signed   func() []string // see Signed
+}
+
+// verified returns a document of a role. Which of the role's keys signed it is found out when that
+// is first asked.
+func (r *Role) verified(d *Document) *Verified {
+	return &Verified{Document: d, role: r, signed: sync.OnceValue(func() []string { return r.SignedBy(d) })}
 }
 
 // Role returns the role that the document was verified against, or is believed to be of.
 func (v *Verified) Role() *Role { return v.role }
 
 // Signed returns the digests of the role's keys that signed the document, ascending.
-func (v *Verified) Signed() []string {
-	if v.signed != nil {
-		return v.signed
-	}
-	return v.role.SignedBy(v.Document)
-}
+// The caller must not change them.
+func (v *Verified) Signed() []string { return v.signed() }
 
 // Believed reports whether the document was not verified by its role's keys, but believed.
 func (v *Verified) Believed() bool { return v.believed }
@@ -198,14 +201,20 @@ func (r *Role) Verify(d *Document) (*Verified, error) {
 		return nil, err
 	}
 	signed := map[string]bool{}
-	for _, k := range r.Keys {
+	for i, k := range r.Keys {
 		sig, ok := d.sigs[k.ID]
 		if ok && !signed[k.digest] && k.Verify(d.canonical, sig) == nil {
 			signed[k.digest] = true
 		}
-		if len(signed) == r.Threshold {
-			return &Verified{Document: d, role: r}, nil
+		if len(signed) < r.Threshold {
+			continue
 		}
+		v := r.verified(d)
+		if i == len(r.Keys)-1 { // no other key can have signed
+			all := slices.Sorted(maps.Keys(signed))
+			v.signed = func() []string { return all }
+		}
+		return v, nil
 	}
 	return nil, fmt.Errorf("%w: %d of %d", ErrThreshold, len(signed), r.Threshold)
 }
@@ -217,7 +226,9 @@ func (r *Role) Believe(d *Document) (*Verified, error) {
 	if err := r.fits(d); err != nil {
 		return nil, err
 	}
-	return &Verified{Document: d, role: r, believed: true}, nil
+	v := r.verified(d)
+	v.believed = true
+	return v, nil
 }
 
 // fits returns an error unless d can be a document of the role.

@@ -141,14 +141,14 @@ func (d *Draft) Sign(ctx context.Context, role *Role, signers []Signer) (*Verifi
 		return nil, nil, err
 	}
 	signed.finish(file, room, held, sigs)
-	v := &Verified{Document: signed, role: role}
+	var by []string
 	for i, k := range held {
 		if sigs[i] != nil {
-			v.signed = append(v.signed, k.digest)
+			by = append(by, k.digest)
 		}
 	}
-	slices.Sort(v.signed)
-	return v, problems, nil
+	slices.Sort(by)
+	return &Verified{Document: signed, role: role, signed: func() []string { return by }}, problems, nil
 }
 
 // reread reads the text of a signed object, whose canonical form has to be message. Of the result,
