@@ -55,6 +55,7 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
 		{"no renewal for the demo", []string{"-demo", "-no-renew"}, nothing, "-no-renew cannot be combined with -demo"},
+		{"no level", []string{"-demo", "-log-level", "loud"}, nothing, "-log-level"},
 		{"unknown flag", []string{"-nope"}, environment, "nope"},
 		{"an argument", []string{"-demo", "x"}, environment, `unexpected argument "x"`},
 		{"keys of its own for the demo", []string{"-demo", "-keys", "x"}, nothing, "-keys cannot be combined with -demo"},

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/refserver"
@@ -38,6 +39,8 @@ type options struct {
 	mirror    bool
 
 	token refserver.TokenConfig
+
+	logLevel slog.Level
 }
 
 // renewOptions configure the renewal of roles.
@@ -94,6 +97,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.token.Audience, "jwt-audience", "", "`audience` that tokens have to name")
 	fs.StringVar(&o.token.AdminClaim, "admin-claim", "role=admin",
 		"`claim=value` that an admin's token has; empty: every valid token is an admin's")
+	fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo,
+		"the lowest `level` of what is logged: debug (each request), info, warn or error")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return options{help: true}, nil
 	} else if err != nil {
@@ -134,7 +139,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 func onlyWithDemo(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "demo", "listen", "store", "serve", "tasks":
+		case "demo", "listen", "store", "serve", "tasks", "log-level":
 		default:
 			err = fmt.Errorf("-%s cannot be combined with -demo", f.Name)
 		}

@@ -90,7 +90,7 @@ func secretAuth(t testing.TB) *Authenticator {
 func newServer(t testing.TB, cfg Config) (*Server, *logBuffer) {
 	t.Helper()
 	log := new(logBuffer)
-	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if cfg.Updater == nil {
 		cfg.Updater = new(fakeUpdater)
 	}

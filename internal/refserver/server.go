@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -63,19 +62,18 @@ type Config struct {
 	// is DefaultGrace.
 	Grace time.Duration
 
-	// Logger gets a line for each request. If nil, nothing is logged.
+	// Logger gets a line for each request, most of them at DEBUG. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 
 // A Server is an http.Handler. Serve runs it with limits on what clients may cost.
 type Server struct {
-	updater  Updater
-	auth     *Authenticator
-	public   *copies // nil if the server serves no files
-	ready    func(context.Context) error
-	grace    time.Duration
-	log      *slog.Logger
-	mux      *http.ServeMux
+	updater Updater
+	auth    *Authenticator
+	public  *copies // nil if the server serves no files
+	ready   func(context.Context) error
+	grace   time.Duration
+	router
 	stopping atomic.Bool
 }
 
@@ -92,8 +90,7 @@ func New(cfg Config) (*Server, error) {
 		auth:    cfg.Auth,
 		ready:   cfg.Ready,
 		grace:   cmp.Or(cfg.Grace, DefaultGrace),
-		log:     cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		mux:     http.NewServeMux(),
+		router:  newRouter(cfg.Logger),
 	}
 	s.route(http.MethodPost, "/tuf/v1/metadata/online", "Task not accepted.", s.forceOnline)
 	s.route(http.MethodGet, "/tuf/v1/task", "Task state not available.", s.taskState)
@@ -107,16 +104,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.mux.HandleFunc("/", s.noSuchPath)
 	return s, nil
-}
-
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// ServeMux would redirect a path with dots or empty segments. The server refuses it.
-	if p := r.URL.EscapedPath(); p != path.Clean(p) {
-		s.noSuchPath(w, r)
-		return
-	}
-	s.mux.ServeHTTP(w, r)
 }
 
 // Serve answers the connections of ln until ctx ends. Then the server is no longer ready and
