@@ -144,7 +144,7 @@ func newUpdater(o options, store storage.Store, work tasks.Store, memory storage
 		return nil, nil, fmt.Errorf("opening the keys: %w", err)
 	}
 	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, Memory: memory, RollTimeout: o.rollTimeout,
-		Logger: log}
+		AcceptOnly: !o.work, Logger: log}
 	if o.settings != "" {
 		folder, err := openSettings(o.settings)
 		if err != nil {
@@ -153,7 +153,7 @@ func newUpdater(o options, store storage.Store, work tasks.Store, memory storage
 		config.Settings = folder.settings
 	}
 	if !o.renew.off {
-		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
+		config.Renew = &tufupdate.Renew{Every: o.renew.every, Look: o.renew.look, Rate: o.renew.rate}
 	}
 	if o.trustFirstRoot {
 		config.Roots = tufupdate.TrustFirstRoot
@@ -186,26 +186,35 @@ func newServer(ctx context.Context, o options, updater *tufupdate.Updater, store
 	if err != nil {
 		return nil, err
 	}
-	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Ready: func(ctx context.Context) error {
-		// A store that is available answers that this file does not exist.
-		for _, s := range []storage.Store{store, memory} {
-			if s == nil {
-				continue
-			}
-			if _, err := s.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
-				return err
-			}
-		}
-		// An available task store does the same for this task.
-		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {
-			return err
-		}
-		return updater.Ready()
+	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Checks: []refserver.Check{
+		{Name: "store", Ask: func(ctx context.Context) error { return answers(ctx, store) }},
+		{Name: "task store", Ask: func(ctx context.Context) error {
+			_, err := updater.Task(ctx, uuid.Nil.String())
+			return unless(err, tasks.ErrNotFound)
+		}},
 	}}
+	if memory != nil {
+		config.Checks = append(config.Checks,
+			refserver.Check{Name: "memory", Ask: func(ctx context.Context) error { return answers(ctx, memory) }})
+	}
 	if o.serve {
 		config.Public = store
 	}
 	return refserver.New(config)
+}
+
+// answers returns an error unless a store answers that a file does not exist.
+func answers(ctx context.Context, store storage.Store) error {
+	_, err := store.Get(ctx, "no-such-file")
+	return unless(err, storage.ErrNotFound)
+}
+
+// unless returns err, but nil for an error that was wanted.
+func unless(err, wanted error) error {
+	if errors.Is(err, wanted) {
+		return nil
+	}
+	return err
 }
 
 // serve works tasks and answers requests until ctx ends. The updater stops last, so that it works

@@ -54,6 +54,8 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment,
 			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
+		{"renewal back in time", []string{"-store", "mem://", "-keys", "x", "-renew-every", "-1s"}, environment, "-renew-every"},
+		{"no look", []string{"-store", "mem://", "-keys", "x", "-renew-look", "0"}, environment, "-renew-look"},
 		{"no renewal for the demo", []string{"-demo", "-no-renew"}, nothing, "-no-renew cannot be combined with -demo"},
 		{"no level", []string{"-demo", "-log-level", "loud"}, nothing, "-log-level"},
 		{"unknown flag", []string{"-nope"}, environment, "nope"},
@@ -88,7 +90,6 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 		{"no folder for tasks", []string{"-tasks", "sqlite:///no/such/folder/x.db"}, "no/such/folder"},
 		{"no database", []string{"-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "task store postgres"},
 		{"no Redis URL", []string{"-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
-		{"renewal back in time", []string{"-renew-every", "-1s"}, "Every"},
 		{"no such address", []string{"-listen", "127.0.0.1:no"}, "listen"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

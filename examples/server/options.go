@@ -47,6 +47,7 @@ type options struct {
 type renewOptions struct {
 	off   bool
 	every time.Duration
+	look  time.Duration
 	rate  float64
 }
 
@@ -79,7 +80,10 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.BoolVar(&o.work, "work", true,
 		"work tasks and renew roles; -work=false only accepts tasks, for other servers with the same -tasks")
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles before they expire")
-	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one pass over all apps to the next")
+	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one round over all apps to the next")
+	fs.DurationVar(&o.renew.look, "renew-look", 8*time.Hour,
+		"the longest `time` from one look at an app to the next, while nothing is due and nothing is wrong; "+
+			"a new root or an upload is noticed within that time")
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0,
 		"how many `requests` a second the renewal makes to the store at most; 0: as many as the store answers")
 	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute,
@@ -117,6 +121,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		return options{}, errors.New("-mirror-tasks without -faynosync: there is no Redis")
 	case o.rollTimeout <= 0:
 		return options{}, errors.New("-roll-timeout is not positive")
+	case o.renew.every <= 0, o.renew.look <= 0, o.renew.rate < 0:
+		return options{}, errors.New("-renew-every or -renew-look is not positive, or -renew-rate is negative")
 	case o.store == "":
 		return options{}, errors.New("-store is missing")
 	case o.keys == "":

@@ -13,6 +13,12 @@ type Notice struct {
 	Message string `json:"message"`
 }
 
+// A Readiness is the body of the answer of a server that is ready.
+type Readiness struct {
+	Message     string `json:"message"`
+	FailingApps int    `json:"failing_apps,omitempty"` // apps with a trouble
+}
+
 // A Refusal is the body of an HTTP answer that refuses the request.
 type Refusal struct {
 	Message string `json:"message,omitempty"` // empty for a bad request

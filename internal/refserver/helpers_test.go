@@ -26,9 +26,11 @@ const (
 
 // A fakeUpdater answers with its functions and records the calls of ForceOnline.
 type fakeUpdater struct {
-	force  func(ctx context.Context) (tasks.Task, error)
-	task   func(id string) (tasks.Task, error)
-	status func() (tufupdate.Status, error)
+	force   func(ctx context.Context) (tasks.Task, error)
+	task    func(id string) (tasks.Task, error)
+	status  func() (tufupdate.Status, error)
+	ready   error
+	failing []tufupdate.AppHealth
 
 	mu    sync.Mutex
 	asked []forceCall
@@ -53,6 +55,10 @@ func (f *fakeUpdater) ForceOnline(ctx context.Context, app string, roles []strin
 func (f *fakeUpdater) Task(_ context.Context, id string) (tasks.Task, error) { return f.task(id) }
 
 func (f *fakeUpdater) Status(context.Context, string) (tufupdate.Status, error) { return f.status() }
+
+func (f *fakeUpdater) Ready() error { return f.ready }
+
+func (f *fakeUpdater) Failing() []tufupdate.AppHealth { return f.failing }
 
 // calls returns the calls of ForceOnline so far.
 func (f *fakeUpdater) calls() []forceCall {

@@ -250,26 +250,6 @@ func TestBodyOfUnknownLengthIsReadToTheLimitOnly(t *testing.T) {
 	})
 }
 
-func TestHealth(t *testing.T) {
-	failing := errors.New("hush")
-	s, log := newServer(t, Config{Ready: func(context.Context) error { return failing }})
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-
-	got := send(t, http.MethodGet, server.URL+"/healthz", nil)
-	assert.Equal(t, http.StatusOK, got.status)
-
-	got = send(t, http.MethodGet, server.URL+"/readyz", nil)
-	assert.Equal(t, http.StatusServiceUnavailable, got.status)
-	assert.Equal(t, `{"message":"Not ready.","error":"readiness check failed"}`, got.body)
-	assert.Contains(t, log.String(), "hush")
-
-	failing = nil
-	got = send(t, http.MethodGet, server.URL+"/readyz", nil)
-	assert.Equal(t, http.StatusOK, got.status)
-	assert.Equal(t, `{"message":"Ready."}`, got.body)
-}
-
 func TestServerNeedsItsParts(t *testing.T) {
 	_, err := New(Config{Auth: secretAuth(t)})
 	require.ErrorContains(t, err, "no updater")

@@ -43,6 +43,14 @@ type Updater interface {
 	ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error)
 	Task(ctx context.Context, id string) (tasks.Task, error)
 	Status(ctx context.Context, app string) (tufupdate.Status, error)
+	Ready() error
+	Failing() []tufupdate.AppHealth
+}
+
+// A Check asks whether something is available that the server depends on.
+type Check struct {
+	Name string // a noun that callers may see, such as "store"
+	Ask  func(context.Context) error
 }
 
 // Config configures a Server.
@@ -54,9 +62,9 @@ type Config struct {
 	// token. If nil, the server serves no files.
 	Public storage.Store
 
-	// Ready is called at each readiness check. Its context ends after 5 seconds. If it returns an
-	// error, the server is not ready. If nil, the server is always ready.
-	Ready func(context.Context) error
+	// Checks are asked at each readiness check, one after the other, before Updater.Ready. Their
+	// context ends after 5 seconds in all. If one returns an error, the server is not ready.
+	Checks []Check
 
 	// Grace is how long requests in flight may take after the server was told to stop. The default
 	// is DefaultGrace.
@@ -71,10 +79,11 @@ type Server struct {
 	updater Updater
 	auth    *Authenticator
 	public  *copies // nil if the server serves no files
-	ready   func(context.Context) error
+	checks  []Check
 	grace   time.Duration
 	router
 	stopping atomic.Bool
+	unready  unready
 }
 
 // New returns a Server. Its error names the field that is missing in cfg.
@@ -88,14 +97,14 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		updater: cfg.Updater,
 		auth:    cfg.Auth,
-		ready:   cfg.Ready,
+		checks:  cfg.Checks,
 		grace:   cmp.Or(cfg.Grace, DefaultGrace),
 		router:  newRouter(cfg.Logger),
 	}
 	s.route(http.MethodPost, "/tuf/v1/metadata/online", "Task not accepted.", s.forceOnline)
 	s.route(http.MethodGet, "/tuf/v1/task", "Task state not available.", s.taskState)
 	s.route(http.MethodGet, "/tuf/v1/status", "Repository status not available.", s.repositoryStatus)
-	s.route(http.MethodGet, "/healthz", "Not healthy.", s.healthz)
+	s.route(http.MethodGet, "/healthz", "Not healthy.", healthz)
 	s.route(http.MethodGet, "/readyz", "Not ready.", s.readyz)
 	if cfg.Public != nil {
 		s.public = newCopies(cfg.Public)
