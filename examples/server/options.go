@@ -73,7 +73,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.memory, "memory", "",
 		"`URL` of what remembers which versions were published, which writers of the store must not be able to write: "+
 			"sqlite:///path/to/file, postgres://…, file:///other/folder, s3://other-bucket, or "+noMemory+
-			" (default: the database of -tasks, if it is one); server forget -help says how to have an app forgotten")
+			" (default: the database of -tasks, if it is one); server forget -help says how to have an app forgotten, "+
+			"and so may an operator, by DELETE /tuf/v1/memory")
 	fs.StringVar(&o.settings, "settings", "",
 		"`folder` of the settings of apps, <owner>/<app>.json for each app that has any; "+
 			"examples/server/settings.schema.json describes them")
@@ -101,6 +102,9 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.token.Audience, "jwt-audience", "", "`audience` that tokens have to name")
 	fs.StringVar(&o.token.AdminClaim, "admin-claim", "role=admin",
 		"`claim=value` that an admin's token has; empty: every valid token is an admin's")
+	fs.StringVar(&o.token.OperatorClaim, "operator-claim", "role=operator",
+		"`claim=value` that an operator's token has, who may have apps of all owners forgotten; empty: no token is an "+
+			"operator's")
 	fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo,
 		"the lowest `level` of what is logged: debug (each request), info, warn or error")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {

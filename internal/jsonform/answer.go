@@ -36,6 +36,12 @@ func AcceptanceOf(t tasks.Task) Acceptance {
 	return Acceptance{TaskID: t.ID, LastUpdate: isoTime(t.Created)}
 }
 
+// A Forgotten is the data of the answer to an operator who has had an app forgotten.
+type Forgotten struct {
+	App      string           `json:"app"`
+	Versions map[string]int64 `json:"versions"` // by role: the newest that were remembered
+}
+
 // A TaskState is the data of the answer to a question for a task.
 type TaskState struct {
 	TaskID  string      `json:"task_id"`

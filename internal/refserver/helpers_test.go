@@ -29,6 +29,7 @@ type fakeUpdater struct {
 	force   func(ctx context.Context) (tasks.Task, error)
 	task    func(id string) (tasks.Task, error)
 	status  func() (tufupdate.Status, error)
+	forget  func(app string) (map[string]int64, error)
 	ready   error
 	failing []tufupdate.AppHealth
 
@@ -55,6 +56,10 @@ func (f *fakeUpdater) ForceOnline(ctx context.Context, app string, roles []strin
 func (f *fakeUpdater) Task(_ context.Context, id string) (tasks.Task, error) { return f.task(id) }
 
 func (f *fakeUpdater) Status(context.Context, string) (tufupdate.Status, error) { return f.status() }
+
+func (f *fakeUpdater) Forget(_ context.Context, app string) (map[string]int64, error) {
+	return f.forget(app)
+}
 
 func (f *fakeUpdater) Ready() error { return f.ready }
 
@@ -87,7 +92,9 @@ func (b *logBuffer) String() string {
 
 func secretAuth(t testing.TB) *Authenticator {
 	t.Helper()
-	auth, err := NewAuthenticator(t.Context(), TokenConfig{Secret: []byte(testSecret), AdminClaim: "role=admin"})
+	auth, err := NewAuthenticator(t.Context(), TokenConfig{
+		Secret: []byte(testSecret), AdminClaim: "role=admin", OperatorClaim: "role=operator",
+	})
 	require.NoError(t, err)
 	return auth
 }

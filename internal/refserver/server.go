@@ -1,6 +1,6 @@
 // Package refserver offers a tufupdate.Updater over HTTP. Its endpoints accept updates, return the
-// state of a task and the status of a repository, and answer health checks. It can serve the
-// repositories' public files too.
+// state of a task and the status of a repository, forget what is remembered of an app, and answer
+// health checks. It can serve the repositories' public files too.
 //
 // The package authenticates requests and writes answers. The updater does the rest.
 package refserver
@@ -43,6 +43,7 @@ type Updater interface {
 	ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error)
 	Task(ctx context.Context, id string) (tasks.Task, error)
 	Status(ctx context.Context, app string) (tufupdate.Status, error)
+	Forget(ctx context.Context, app string) (map[string]int64, error)
 	Ready() error
 	Failing() []tufupdate.AppHealth
 }
@@ -104,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s.route(http.MethodPost, "/tuf/v1/metadata/online", "Task not accepted.", s.forceOnline)
 	s.route(http.MethodGet, "/tuf/v1/task", "Task state not available.", s.taskState)
 	s.route(http.MethodGet, "/tuf/v1/status", "Repository status not available.", s.repositoryStatus)
+	s.route(http.MethodDelete, "/tuf/v1/memory", "Nothing forgotten.", s.forget)
 	s.route(http.MethodGet, "/healthz", "Not healthy.", healthz)
 	s.route(http.MethodGet, "/readyz", "Not ready.", s.readyz)
 	if cfg.Public != nil {
