@@ -41,6 +41,8 @@ type options struct {
 	token refserver.TokenConfig
 
 	logLevel slog.Level
+
+	wait waitOptions // no flag
 }
 
 // renewOptions configure the renewal of roles.
@@ -54,7 +56,7 @@ type renewOptions struct {
 // parseOptions reads the flags and the environment. It writes the usage, and errors in flags, to
 // stderr.
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{wait: patientWait()}
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:9000", "`address` to listen on")

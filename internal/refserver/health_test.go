@@ -64,7 +64,8 @@ func TestAServerThatIsReadySaysHowManyAppsAreNot(t *testing.T) {
 func TestAReadinessThatChangesIsLoggedOnceEachWay(t *testing.T) {
 	var failing error
 	updater := new(fakeUpdater)
-	s, log := newServer(t, Config{Updater: updater, Checks: []Check{{"store", func(context.Context) error { return failing }}}})
+	store := Check{"store", func(context.Context) error { return failing }}
+	s, log := newServer(t, Config{Updater: updater, Checks: []Check{store}})
 	ask := func() {
 		for range 3 {
 			readyStatus(t, s)

@@ -57,7 +57,9 @@ func (l *pipeListener) dial() (net.Conn, error) {
 }
 
 // serve runs s until stop is called. done receives the result.
-func serve(t *testing.T, s *Server) (l *pipeListener, stop func(), done <-chan error) {
+func serve(t *testing.T, s interface {
+	Serve(context.Context, net.Listener) error
+}) (l *pipeListener, stop func(), done <-chan error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l = newPipeListener()
 	result := make(chan error, 1)

@@ -122,15 +122,21 @@ func New(cfg Config) (*Server, error) {
 // most, and returns nil. It returns an error if it cannot go on before ctx ends. It always closes
 // ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	return serveUntil(ctx, ln, s, s.log, s.grace, func() { s.stopping.Store(true) })
+}
+
+// serveUntil is Serve for any handler. It calls stopping once ctx has ended.
+func serveUntil(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger, graceTime time.Duration,
+	stopping func()) error {
 	outlive := context.WithoutCancel(ctx) // requests in flight are not cut off when ctx ends
 	server := &http.Server{
-		Handler:           s,
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return outlive },
 		ConnState:         newDoor(maxConnections).changed,
 	}
@@ -142,11 +148,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serving on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.stopping.Store(true)
-	grace, cancel := context.WithTimeout(outlive, s.grace)
+	stopping()
+	grace, cancel := context.WithTimeout(outlive, graceTime)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.log.Warn("requests took longer than the grace period and were cut off", "grace", s.grace, "error", err)
+		log.Warn("requests took longer than the grace period and were cut off", "grace", graceTime, "error", err)
 		_ = server.Close() // an error would only say that a connection was gone already
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
