@@ -453,5 +453,5 @@ func (s *server) isUnhurt(t *testing.T, accepted int) {
 	assert.NotContains(t, log, "panic")
 	assert.NotContains(t, log, "level=ERROR")
 	assert.NotContains(t, log, s.token)
-	assert.Equal(t, accepted, strings.Count(log, `msg="task accepted"`))
+	assert.Equal(t, accepted, strings.Count(log, "path=/tuf/v1/metadata/online status=200"))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io"
 
 	"github.com/redis/go-redis/v9"
 
@@ -10,18 +9,25 @@ import (
 	"github.com/tufonline/tufonline/tufupdate"
 )
 
-// withFaynosync configures the updater from a faynoSync installation, if the options name one. The
-// caller closes the connections to its Redis.
-func withFaynosync(o options, config *tufupdate.Config) (io.Closer, error) {
+// openFaynosync returns a client of the Redis of a faynoSync installation, nil if the options name
+// none. It connects when it is used. The caller closes it.
+func openFaynosync(o options) (*redis.Client, error) {
 	if o.faynosync == "" {
-		return io.NopCloser(nil), nil
+		return nil, nil
 	}
 	where, err := redis.ParseURL(o.faynosync)
 	if err != nil {
 		return nil, errors.New("-faynosync is not a URL of a Redis (it is not shown, since it may hold a password)")
 	}
 	where.ContextTimeoutEnabled = true // without it, go-redis waits longer than its caller
-	client := redis.NewClient(where)
+	return redis.NewClient(where), nil
+}
+
+// withFaynosync configures the updater from a faynoSync installation. client may be nil.
+func withFaynosync(client *redis.Client, o options, config *tufupdate.Config) {
+	if client == nil {
+		return
+	}
 	if files := config.Settings; files != nil {
 		config.Settings = combined(faynosync.Settings(client), files)
 	} else {
@@ -30,5 +36,4 @@ func withFaynosync(o options, config *tufupdate.Config) (io.Closer, error) {
 	if o.mirror {
 		config.Tasks = faynosync.NewMirror(config.Tasks, client, faynosync.MirrorOptions{Logger: config.Logger})
 	}
-	return client, nil
 }

@@ -23,12 +23,11 @@ import (
 	"syscall"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/tufonline/tufonline/internal/refserver"
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
-	"github.com/tufonline/tufonline/storage/filestore"
-	"github.com/tufonline/tufonline/storage/s3store"
 	"github.com/tufonline/tufonline/tasks"
 	"github.com/tufonline/tufonline/tufupdate"
 )
@@ -52,183 +51,190 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil || o.help {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
+	return serve(ctx, o, stdout, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: o.logLevel})))
+}
+
+// serve listens at once, and answers health checks while it waits for stores and databases. An
+// error in what it was given ends it before it waits.
+func serve(ctx context.Context, o options, stdout io.Writer, log *slog.Logger) (err error) {
 	if o.demo {
 		if err := useDemo(&o); err != nil {
 			return fmt.Errorf("preparing the demo: %w", err)
 		}
 	}
-	store, err := openStore(ctx, o.store, log)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	given, err := readGiven(ctx, o, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeIfCloser(store)) }()
-	if o.demo {
-		if err := setupDemo(ctx, store); err != nil {
-			return fmt.Errorf("making the demo's repository: %w", err)
-		}
-	}
-	work, err := openTasks(ctx, o, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeIfCloser(work)) }()
-	memory, err := openMemory(ctx, o, store, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeIfCloser(memory)) }()
-	updater, closer, err := newUpdater(o, store, work, memory, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closer.Close()) }()
-	server, err := newServer(ctx, o, updater, store, memory, log)
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, given.close()) }()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "address", listener.Addr().String(), "store", o.store, "work", o.work)
+	log.Info("listening", "address", listener.Addr().String())
+	door := &door{Starting: refserver.NewStarting(log), address: listener.Addr().String(), stop: stop,
+		closed: make(chan struct{})}
+	go func() {
+		defer close(door.closed)
+		defer stop()
+		door.err = door.Serve(ctx, listener)
+	}()
+	err = serveAt(ctx, door, o, given, stdout, log)
+	stop()
+	<-door.closed
+	return errors.Join(err, door.err)
+}
+
+// A door is where requests come in, from the beginning of the process to its end.
+type door struct {
+	*refserver.Starting
+	address string
+	stop    func()        // closes the door
+	closed  chan struct{} // is closed once no request is in flight
+	err     error         // why it closed by itself; read it once closed is closed
+}
+
+// serveAt opens what the server needs, and has it serve at a door until that closes.
+func serveAt(ctx context.Context, door *door, o options, given given, stdout io.Writer, log *slog.Logger) (err error) {
+	kept, err := openKept(ctx, door.Starting, o, log)
+	if err != nil && errors.Is(err, ctx.Err()) {
+		log.Info("stopped before it was ready")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, kept.close()) }()
+	config := given.config
+	config.Store, config.Tasks, config.Memory = kept.store, kept.tasks, kept.memory
+	withFaynosync(given.redis, o, &config)
+	updater, err := tufupdate.New(config)
+	if err != nil {
+		return err
+	}
+	server, err := newServer(o, updater, given.auth, kept, log)
+	if err != nil {
+		return err
+	}
+	door.Begin(server)
+	log.Info("serving", "address", door.address, "store", o.store, "work", o.work)
 	if o.demo {
-		if err := explainDemo(stdout, listener.Addr().String(), o.token.Secret); err != nil {
-			return errors.Join(err, listener.Close())
+		if err := explainDemo(stdout, door.address, o.token.Secret); err != nil {
+			return err
 		}
 	}
 	if !o.work {
-		return server.Serve(ctx, listener)
+		<-door.closed
+		return nil
 	}
-	return serve(ctx, server, listener, updater, log)
+	return work(ctx, door, updater, log)
 }
 
-// openStore opens a store and checks that its writes are atomic.
-func openStore(ctx context.Context, url string, log *slog.Logger) (storage.Store, error) {
-	store, err := storage.Open(ctx, url, filestore.Driver(), s3store.Driver())
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := storage.As[storage.SingleProcess](store); ok {
-		log.Warn("the store is safe for one process only: nothing else may write to it", "store", url)
-	}
-	if err := probe(ctx, store); err != nil {
-		return nil, errors.Join(err, closeIfCloser(store))
-	}
-	return store, nil
-}
-
-// probe checks that the writes of a store are atomic.
-func probe(ctx context.Context, store storage.Store) error {
-	err := storage.Probe(ctx, store, storage.ProbeOptions{})
-	if errors.Is(err, storage.ErrNoAtomicWrites) {
-		return fmt.Errorf("the store cannot be used, since concurrent writers would overwrite each other: %w", err)
-	}
+// work has the updater work until the door is closed. So it works the tasks that requests in flight
+// still add.
+func work(ctx context.Context, door *door, updater *tufupdate.Updater, log *slog.Logger) error {
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	worked := make(chan error, 1)
+	go func() {
+		err := updater.Run(working)
+		if err == nil && working.Err() == nil {
+			err = errors.New("the updater stopped by itself")
+		}
+		worked <- err
+		door.stop() // without a worker the server must not accept tasks
+	}()
+	<-door.closed
+	log.Info("finishing the started tasks")
+	stopWork()
+	err := <-worked
+	log.Info("stopped")
 	return err
 }
 
-// closeIfCloser closes a store that is an io.Closer.
-func closeIfCloser(store any) error {
-	if c, ok := store.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
+// given is what the options name and what is there, or is not, when the process starts.
+type given struct {
+	config tufupdate.Config // without store, tasks and memory
+	auth   *refserver.Authenticator
+	redis  *redis.Client // nil without -faynosync
 }
 
-// newUpdater returns the updater, and what has to be closed after it. memory may be nil.
-func newUpdater(o options, store storage.Store, work tasks.Store, memory storage.Store, log *slog.Logger,
-) (*tufupdate.Updater, io.Closer, error) {
+func (g given) close() error {
+	if g.redis == nil {
+		return nil
+	}
+	return g.redis.Close()
+}
+
+func readGiven(ctx context.Context, o options, log *slog.Logger) (g given, err error) {
 	// A faynoSync installation has the keys of all its apps side by side.
 	provider, err := keys.NewDir(o.keys, keys.DirOptions{Flat: o.faynosync != ""})
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the keys: %w", err)
+		return g, fmt.Errorf("opening the keys: %w", err)
 	}
-	config := tufupdate.Config{Store: store, Keys: provider, Tasks: work, Memory: memory, RollTimeout: o.rollTimeout,
-		Logger: log}
+	g.config = tufupdate.Config{Keys: provider, RollTimeout: o.rollTimeout, AcceptOnly: !o.work, Logger: log}
 	if o.settings != "" {
 		folder, err := openSettings(o.settings)
 		if err != nil {
-			return nil, nil, err
+			return g, err
 		}
-		config.Settings = folder.settings
+		g.config.Settings = folder.settings
 	}
 	if !o.renew.off {
-		config.Renew = &tufupdate.Renew{Every: o.renew.every, Rate: o.renew.rate}
+		g.config.Renew = &tufupdate.Renew{Every: o.renew.every, Look: o.renew.look, Rate: o.renew.rate}
 	}
 	if o.trustFirstRoot {
-		config.Roots = tufupdate.TrustFirstRoot
+		g.config.Roots = tufupdate.TrustFirstRoot
 	} else {
 		roots, err := openRoots(o.roots, log)
 		if err != nil {
-			return nil, nil, err
+			return g, err
 		}
-		config.Roots = roots.root
-		if config.Renew != nil {
-			config.Renew.Apps = roots.apps
+		g.config.Roots = roots.root
+		if g.config.Renew != nil {
+			g.config.Renew.Apps = roots.apps
 		}
 	}
-	closer, err := withFaynosync(o, &config)
-	if err != nil {
-		return nil, nil, err
+	o.token.Logger = log
+	if g.auth, err = refserver.NewAuthenticator(ctx, o.token); err != nil {
+		return g, err
 	}
-	updater, err := tufupdate.New(config)
-	if err != nil {
-		return nil, nil, errors.Join(err, closer.Close())
-	}
-	return updater, closer, nil
+	g.redis, err = openFaynosync(o)
+	return g, err
 }
 
-// newServer returns the HTTP server. memory may be nil.
-func newServer(ctx context.Context, o options, updater *tufupdate.Updater, store, memory storage.Store,
-	log *slog.Logger) (*refserver.Server, error) {
-	o.token.Logger = log
-	auth, err := refserver.NewAuthenticator(ctx, o.token)
-	if err != nil {
-		return nil, err
-	}
-	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Ready: func(ctx context.Context) error {
-		// A store that is available answers that this file does not exist.
-		for _, s := range []storage.Store{store, memory} {
-			if s == nil {
-				continue
-			}
-			if _, err := s.Get(ctx, "no-such-file"); !errors.Is(err, storage.ErrNotFound) {
-				return err
-			}
-		}
-		// An available task store does the same for this task.
-		if _, err := updater.Task(ctx, uuid.Nil.String()); !errors.Is(err, tasks.ErrNotFound) {
-			return err
-		}
-		return updater.Ready()
+// newServer returns the HTTP server.
+func newServer(o options, updater *tufupdate.Updater, auth *refserver.Authenticator, kept kept, log *slog.Logger,
+) (*refserver.Server, error) {
+	config := refserver.Config{Updater: updater, Auth: auth, Logger: log, Checks: []refserver.Check{
+		{Name: storeNoun, Ask: func(ctx context.Context) error { return answers(ctx, kept.store) }},
+		{Name: tasksNoun, Ask: func(ctx context.Context) error {
+			_, err := updater.Task(ctx, uuid.Nil.String())
+			return unless(err, tasks.ErrNotFound)
+		}},
 	}}
+	if kept.memory != nil {
+		config.Checks = append(config.Checks,
+			refserver.Check{Name: memoryNoun, Ask: func(ctx context.Context) error { return answers(ctx, kept.memory) }})
+	}
 	if o.serve {
-		config.Public = store
+		config.Public = kept.store
 	}
 	return refserver.New(config)
 }
 
-// serve works tasks and answers requests until ctx ends. The updater stops last, so that it works
-// the tasks that requests in flight still add.
-func serve(ctx context.Context, server *refserver.Server, listener net.Listener, updater *tufupdate.Updater,
-	log *slog.Logger) error {
-	ctx, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
-	worked := make(chan error, 1)
-	go func() {
-		err := updater.Run(work)
-		if err == nil && work.Err() == nil {
-			err = errors.New("the updater stopped by itself")
-		}
-		worked <- err
-		stopServing() // without a worker the server must not accept tasks
-	}()
-	err := server.Serve(ctx, listener)
-	log.Info("finishing the started tasks")
-	stopWork()
-	err = errors.Join(err, <-worked)
-	log.Info("stopped")
+// answers returns an error unless a store answers that a file does not exist.
+func answers(ctx context.Context, store storage.Store) error {
+	_, err := store.Get(ctx, "no-such-file")
+	return unless(err, storage.ErrNotFound)
+}
+
+// unless returns err, but nil for an error that was wanted.
+func unless(err, wanted error) error {
+	if errors.Is(err, wanted) {
+		return nil
+	}
 	return err
 }

@@ -54,7 +54,11 @@ func TestOptionsThatDoNotMakeAServerAreRefused(t *testing.T) {
 		{"a mirror without Redis", []string{"-store", "mem://", "-keys", "x", "-mirror-tasks"}, environment,
 			"there is no Redis"},
 		{"no time to roll", []string{"-store", "mem://", "-keys", "x", "-roll-timeout", "0"}, environment, "-roll-timeout"},
+		{"renewal back in time", []string{"-store", "mem://", "-keys", "x", "-renew-every", "-1s"}, environment,
+			"-renew-every"},
+		{"no look", []string{"-store", "mem://", "-keys", "x", "-renew-look", "0"}, environment, "-renew-look"},
 		{"no renewal for the demo", []string{"-demo", "-no-renew"}, nothing, "-no-renew cannot be combined with -demo"},
+		{"no level", []string{"-demo", "-log-level", "loud"}, nothing, "-log-level"},
 		{"unknown flag", []string{"-nope"}, environment, "nope"},
 		{"an argument", []string{"-demo", "x"}, environment, `unexpected argument "x"`},
 		{"keys of its own for the demo", []string{"-demo", "-keys", "x"}, nothing, "-keys cannot be combined with -demo"},
@@ -85,13 +89,18 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 		{"unknown task store", []string{"-tasks", "redis://x"},
 			`task store: unknown scheme "redis": not one of sqlite, postgres, postgresql, mem`},
 		{"no folder for tasks", []string{"-tasks", "sqlite:///no/such/folder/x.db"}, "no/such/folder"},
-		{"no database", []string{"-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "task store postgres"},
+		{"no Postgres URL", []string{"-tasks", "postgres://u:hush@127.0.0.1:1/x?pool_max_conns=none"}, "task store postgres"},
+		{"no folder of files", []string{"-store", "file://" + none}, "no such file"},
+		{"no memory", []string{"-memory", "nope://"}, "nope"},
+		{"no folder of settings", []string{"-settings", none}, "settings"},
+		{"what can be wrong is wrong although the database is away",
+			[]string{"-store", "nope://", "-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "nope"},
 		{"no Redis URL", []string{"-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
-		{"renewal back in time", []string{"-renew-every", "-1s"}, "Every"},
 		{"no such address", []string{"-listen", "127.0.0.1:no"}, "listen"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			args := append([]string{"-store", "mem://", "-keys", keys, "-trust-first-root"}, tc.args...)
+			args := append([]string{"-store", "mem://", "-keys", keys, "-trust-first-root", "-listen", "127.0.0.1:0"},
+				tc.args...)
 			err := run(t.Context(), args, environment, io.Discard, io.Discard)
 			require.ErrorContains(t, err, tc.want)
 			assert.NotContains(t, err.Error(), "hush")
@@ -105,18 +114,28 @@ func TestHelpIsNoError(t *testing.T) {
 	assert.Contains(t, usage.String(), "-store")
 }
 
-// start starts the server and returns its URL. stop ends it, and returns the error of run.
+// start starts the server and returns its URL once it serves. stop ends it, and returns the error
+// of run.
 func start(t *testing.T, args ...string) (url string, stop func() error) {
+	t.Helper()
+	return startUntil(t, "serving", func(ctx context.Context, log io.Writer) error {
+		return run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), environment, io.Discard, log)
+	})
+}
+
+// startUntil starts a server and returns its URL once it has logged a message with its address.
+func startUntil(t *testing.T, message string, run func(ctx context.Context, log io.Writer) error) (url string,
+	stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	logged, log := io.Pipe()
 	result := make(chan error, 1)
 	go func() {
-		result <- run(ctx, append([]string{"-listen", "127.0.0.1:0"}, args...), environment, io.Discard, log)
+		result <- run(ctx, log)
 		log.Close()
 	}()
 	var before strings.Builder
-	address := regexp.MustCompile(`msg=serving address=(\S+)`)
+	address := regexp.MustCompile(`msg=` + message + ` address=(\S+)`)
 	lines := bufio.NewScanner(logged)
 	for url == "" {
 		if !lines.Scan() {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/tufonline/tufonline/internal/refserver"
@@ -38,19 +39,24 @@ type options struct {
 	mirror    bool
 
 	token refserver.TokenConfig
+
+	logLevel slog.Level
+
+	wait waitOptions // no flag
 }
 
 // renewOptions configure the renewal of roles.
 type renewOptions struct {
 	off   bool
 	every time.Duration
+	look  time.Duration
 	rate  float64
 }
 
 // parseOptions reads the flags and the environment. It writes the usage, and errors in flags, to
 // stderr.
 func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (options, error) {
-	var o options
+	o := options{wait: patientWait()}
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:9000", "`address` to listen on")
@@ -69,14 +75,18 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.memory, "memory", "",
 		"`URL` of what remembers which versions were published, which writers of the store must not be able to write: "+
 			"sqlite:///path/to/file, postgres://…, file:///other/folder, s3://other-bucket, or "+noMemory+
-			" (default: the database of -tasks, if it is one); server forget -help says how to have an app forgotten")
+			" (default: the database of -tasks, if it is one); server forget -help says how to have an app forgotten, "+
+			"and so may an operator, by DELETE /tuf/v1/memory")
 	fs.StringVar(&o.settings, "settings", "",
 		"`folder` of the settings of apps, <owner>/<app>.json for each app that has any; "+
 			"examples/server/settings.schema.json describes them")
 	fs.BoolVar(&o.work, "work", true,
 		"work tasks and renew roles; -work=false only accepts tasks, for other servers with the same -tasks")
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles before they expire")
-	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one pass over all apps to the next")
+	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one round over all apps to the next")
+	fs.DurationVar(&o.renew.look, "renew-look", 8*time.Hour,
+		"the longest `time` from one look at an app to the next, while nothing is due and nothing is wrong; "+
+			"a new root or an upload is noticed within that time")
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0,
 		"how many `requests` a second the renewal makes to the store at most; 0: as many as the store answers")
 	fs.DurationVar(&o.rollTimeout, "roll-timeout", 2*time.Minute,
@@ -94,6 +104,11 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 	fs.StringVar(&o.token.Audience, "jwt-audience", "", "`audience` that tokens have to name")
 	fs.StringVar(&o.token.AdminClaim, "admin-claim", "role=admin",
 		"`claim=value` that an admin's token has; empty: every valid token is an admin's")
+	fs.StringVar(&o.token.OperatorClaim, "operator-claim", "role=operator",
+		"`claim=value` that an operator's token has, who may have apps of all owners forgotten; empty: no token is an "+
+			"operator's")
+	fs.TextVar(&o.logLevel, "log-level", slog.LevelInfo,
+		"the lowest `level` of what is logged: debug (each request), info, warn or error")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return options{help: true}, nil
 	} else if err != nil {
@@ -112,6 +127,8 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		return options{}, errors.New("-mirror-tasks without -faynosync: there is no Redis")
 	case o.rollTimeout <= 0:
 		return options{}, errors.New("-roll-timeout is not positive")
+	case o.renew.every <= 0, o.renew.look <= 0, o.renew.rate < 0:
+		return options{}, errors.New("-renew-every or -renew-look is not positive, or -renew-rate is negative")
 	case o.store == "":
 		return options{}, errors.New("-store is missing")
 	case o.keys == "":
@@ -134,7 +151,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 func onlyWithDemo(fs *flag.FlagSet) (err error) {
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "demo", "listen", "store", "serve", "tasks":
+		case "demo", "listen", "store", "serve", "tasks", "log-level":
 		default:
 			err = fmt.Errorf("-%s cannot be combined with -demo", f.Name)
 		}

@@ -13,6 +13,12 @@ type Notice struct {
 	Message string `json:"message"`
 }
 
+// A Readiness is the body of the answer of a server that is ready.
+type Readiness struct {
+	Message     string `json:"message"`
+	FailingApps int    `json:"failing_apps,omitempty"` // apps with a trouble
+}
+
 // A Refusal is the body of an HTTP answer that refuses the request.
 type Refusal struct {
 	Message string `json:"message,omitempty"` // empty for a bad request
@@ -28,6 +34,12 @@ type Acceptance struct {
 // AcceptanceOf returns the form of a task that was just accepted.
 func AcceptanceOf(t tasks.Task) Acceptance {
 	return Acceptance{TaskID: t.ID, LastUpdate: isoTime(t.Created)}
+}
+
+// A Forgotten is the data of the answer to an operator who has had an app forgotten.
+type Forgotten struct {
+	App      string           `json:"app"`
+	Versions map[string]int64 `json:"versions"` // by role: the newest that were remembered
 }
 
 // A TaskState is the data of the answer to a question for a task.

@@ -92,6 +92,12 @@ func TestEachFormHasTheseBytes(t *testing.T) {
 			`"timestamp":[{"version":7,"sha256":"01","keys":["aa","bb"]}]}}`},
 		{"marks of nothing", jsonform.Marks{Format: 1, App: "acme/desktop"}, `{"format":1,"app":"acme/desktop"}`},
 
+		{"forgotten", jsonform.Forgotten{App: "acme/desktop", Versions: map[string]int64{"timestamp": 7, "root": 2}},
+			`{"app":"acme/desktop","versions":{"root":2,"timestamp":7}}`},
+
+		{"readiness", jsonform.Readiness{Message: "Ready.", FailingApps: 1}, `{"message":"Ready.","failing_apps":1}`},
+		{"readiness without a failure", jsonform.Readiness{Message: "Ready."}, `{"message":"Ready."}`},
+
 		{"status", jsonform.Status{
 			App: "acme/desktop", Warnings: []string{"root expires"}, Roles: []jsonform.RoleStatus{
 				{Role: "root", Version: 1, Expires: noon, ExpiresIn: &gone, Due: noon, Verified: true, Online: true,

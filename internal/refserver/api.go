@@ -23,6 +23,18 @@ func (s *Server) admin(r *http.Request) (owner string, err error) {
 	return who.Owner, nil
 }
 
+// operator returns an error unless the request's token is an operator's.
+func (s *Server) operator(r *http.Request) error {
+	who, err := s.auth.Authenticate(r)
+	if err != nil {
+		return &refusal{http.StatusUnauthorized, "no valid token", err}
+	}
+	if !who.Operator {
+		return &refusal{status: http.StatusForbidden, why: "token is not an operator's"}
+	}
+	return nil
+}
+
 func errNotOwner() error {
 	return &refusal{status: http.StatusForbidden, why: "app belongs to another owner"}
 }
@@ -137,4 +149,28 @@ func troubleForm(t tufupdate.Trouble) jsonform.Trouble {
 		form.Keys = append(form.Keys, k.KeyID)
 	}
 	return form
+}
+
+// forget has an app forgotten, of any owner, and answers with the versions that were remembered.
+func (s *Server) forget(w *response, r *http.Request) error {
+	if err := s.operator(r); err != nil {
+		return err
+	}
+	app, _, err := appParam(r)
+	if err != nil {
+		return err
+	}
+	w.app = app
+	versions, err := s.updater.Forget(r.Context(), app)
+	if err != nil {
+		return err
+	}
+	if len(versions) == 0 {
+		return &refusal{status: http.StatusNotFound, why: "no version of the app was remembered"}
+	}
+	writeJSON(w, http.StatusOK, jsonform.Answer[jsonform.Forgotten]{
+		Data:    jsonform.Forgotten{App: app, Versions: versions},
+		Message: "Forgotten.",
+	})
+	return nil
 }

@@ -356,11 +356,11 @@ func TestTaskState(t *testing.T) {
 		},
 		{
 			"failure",
-			task(tasks.StateFailure, tasks.Result{Error: "role snapshot: no such key"}),
+			task(tasks.StateFailure, tasks.Result{Error: "role snapshot: no such key", Code: tufupdate.CodeNoKey}),
 			`{"task_id":"` + testTask +
 				`","state":"FAILURE","result":{"message":"Online metadata update failed.","status":false,` +
 				`"task":"force_online_metadata_update","last_update":"2026-02-05T12:00:01.500000+00:00",` +
-				`"error":"role snapshot: no such key","details":{"updated_roles":[],"versions":{}}}}`,
+				`"error":"role snapshot: no such key","error_code":"no_key","details":{"updated_roles":[],"versions":{}}}}`,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -433,7 +433,10 @@ func TestStatus(t *testing.T) {
 			App: "acme/desktop",
 			Roles: []tufupdate.RoleStatus{
 				{Role: "root", Version: 1, Expires: now.Add(time.Hour), ExpiresIn: &hour, Verified: true},
-				{Role: "timestamp", Version: 7, Expires: now.Add(-time.Minute), ExpiresIn: &gone, Verified: true, Online: true},
+				{
+					Role: "timestamp", Version: 7, Expires: now.Add(-time.Minute), ExpiresIn: &gone, Due: now.Add(-time.Hour),
+					Verified: true, Online: true,
+				},
 				{Role: "snapshot", Problem: "no valid signature"},
 			},
 			Troubles: []tufupdate.Trouble{{
@@ -449,7 +452,8 @@ func TestStatus(t *testing.T) {
 	assert.NotContains(t, got.body, "/keys/", "it shows no path")
 	assert.JSONEq(t, `{"data":{"app":"acme/desktop","healthy":false,"roles":[
 		{"role":"root","version":1,"expires":"2026-02-05T13:00:00Z","verified":true,"online":false,"expires_in":3600},
-		{"role":"timestamp","version":7,"expires":"2026-02-05T11:59:00Z","verified":true,"online":true,"expires_in":-60},
+		{"role":"timestamp","version":7,"expires":"2026-02-05T11:59:00Z","due":"2026-02-05T11:00:00Z",
+		"verified":true,"online":true,"expires_in":-60},
 		{"role":"snapshot","version":0,"verified":false,"online":false,"problem":"no valid signature"}
 		],"troubles":[{"role":"timestamp","code":"no_key","who":"operator","text":"key ab is missing","keys":["ab"],
 		"since":"2026-02-05T12:00:00Z"}],"uploads":[{"role":"targets","version":3,"waits":"version 2 is missing"}],

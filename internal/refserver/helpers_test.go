@@ -26,9 +26,12 @@ const (
 
 // A fakeUpdater answers with its functions and records the calls of ForceOnline.
 type fakeUpdater struct {
-	force  func(ctx context.Context) (tasks.Task, error)
-	task   func(id string) (tasks.Task, error)
-	status func() (tufupdate.Status, error)
+	force   func(ctx context.Context) (tasks.Task, error)
+	task    func(id string) (tasks.Task, error)
+	status  func() (tufupdate.Status, error)
+	forget  func(app string) (map[string]int64, error)
+	ready   error
+	failing []tufupdate.AppHealth
 
 	mu    sync.Mutex
 	asked []forceCall
@@ -53,6 +56,14 @@ func (f *fakeUpdater) ForceOnline(ctx context.Context, app string, roles []strin
 func (f *fakeUpdater) Task(_ context.Context, id string) (tasks.Task, error) { return f.task(id) }
 
 func (f *fakeUpdater) Status(context.Context, string) (tufupdate.Status, error) { return f.status() }
+
+func (f *fakeUpdater) Forget(_ context.Context, app string) (map[string]int64, error) {
+	return f.forget(app)
+}
+
+func (f *fakeUpdater) Ready() error { return f.ready }
+
+func (f *fakeUpdater) Failing() []tufupdate.AppHealth { return f.failing }
 
 // calls returns the calls of ForceOnline so far.
 func (f *fakeUpdater) calls() []forceCall {
@@ -81,7 +92,9 @@ func (b *logBuffer) String() string {
 
 func secretAuth(t testing.TB) *Authenticator {
 	t.Helper()
-	auth, err := NewAuthenticator(t.Context(), TokenConfig{Secret: []byte(testSecret), AdminClaim: "role=admin"})
+	auth, err := NewAuthenticator(t.Context(), TokenConfig{
+		Secret: []byte(testSecret), AdminClaim: "role=admin", OperatorClaim: "role=operator",
+	})
 	require.NoError(t, err)
 	return auth
 }
@@ -90,7 +103,7 @@ func secretAuth(t testing.TB) *Authenticator {
 func newServer(t testing.TB, cfg Config) (*Server, *logBuffer) {
 	t.Helper()
 	log := new(logBuffer)
-	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if cfg.Updater == nil {
 		cfg.Updater = new(fakeUpdater)
 	}

@@ -1,11 +1,13 @@
 package refserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -17,11 +19,21 @@ import (
 // A handler answers a request. It returns an error only before it has written anything.
 type handler func(w *response, r *http.Request) error
 
-// route registers h for method on path, with GET for HEAD too. refused is the message of its
+// A router runs handlers: with a time limit, and a line in the log for each request.
+type router struct {
+	mux *http.ServeMux
+	log *slog.Logger
+}
+
+func newRouter(log *slog.Logger) router {
+	return router{mux: http.NewServeMux(), log: cmp.Or(log, slog.New(slog.DiscardHandler))}
+}
+
+// route registers h for method on a path, with GET for HEAD too. refused is the message of its
 // refusals.
-func (s *Server) route(method, path, refused string, h handler) {
-	s.mux.HandleFunc(method+" "+path, func(w http.ResponseWriter, r *http.Request) { s.handle(w, r, refused, h) })
-	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+func (s *router) route(method, pattern, refused string, h handler) {
+	s.mux.HandleFunc(method+" "+pattern, func(w http.ResponseWriter, r *http.Request) { s.handle(w, r, refused, h) })
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		s.handle(w, r, refused, func(w *response, _ *http.Request) error {
 			allow := method
 			if method == http.MethodGet {
@@ -33,15 +45,25 @@ func (s *Server) route(method, path, refused string, h handler) {
 	})
 }
 
-func (s *Server) noSuchPath(w http.ResponseWriter, r *http.Request) {
+func (s *router) noSuchPath(w http.ResponseWriter, r *http.Request) {
 	s.handle(w, r, "Not found.", func(*response, *http.Request) error {
 		return &refusal{status: http.StatusNotFound, why: "no such path"}
 	})
 }
 
+// ServeHTTP implements http.Handler.
+func (s *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// ServeMux would redirect a path with dots or empty segments. The server refuses it.
+	if p := r.URL.EscapedPath(); p != path.Clean(p) {
+		s.noSuchPath(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
 // handle runs h with a time limit, answers its error, and logs the request. The log has no headers,
 // no query and no body, since they hold secrets.
-func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string, h handler) {
+func (s *router) handle(rw http.ResponseWriter, r *http.Request, refused string, h handler) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
@@ -54,7 +76,6 @@ func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string,
 		w.refuse(refused, err)
 	}
 
-	level := slog.LevelInfo
 	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", w.status),
 		slog.Duration("duration", time.Since(start)),
@@ -68,10 +89,27 @@ func (s *Server) handle(rw http.ResponseWriter, r *http.Request, refused string,
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	if w.status >= 500 && r.Context().Err() == nil { // a client that went away is no failure of the server
-		level = slog.LevelError
+	s.log.LogAttrs(ctx, levelOf(w, r), "request", attrs...)
+}
+
+// levelOf returns the level of a request's line. A request to change something is worth a line at
+// INFO, and one to read is not. After a 503 the client comes back. After any other failure of the
+// server an operator has to act.
+func levelOf(w *response, r *http.Request) slog.Level {
+	changes := r.Method == http.MethodPost || r.Method == http.MethodDelete
+	failed := w.status >= 500 && r.Context().Err() == nil // a client that went away is no failure of the server
+	switch {
+	case w.logged:
+		return slog.LevelDebug
+	case failed && w.status == http.StatusServiceUnavailable:
+		return slog.LevelWarn
+	case failed:
+		return slog.LevelError
+	case changes:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
 	}
-	s.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // catch runs h and returns a panic as an error.
@@ -89,6 +127,7 @@ type response struct {
 	http.ResponseWriter
 	status    int // 0 until the header is written
 	app, task string
+	logged    bool // the handler has logged why it refuses
 }
 
 func (w *response) WriteHeader(status int) {

@@ -57,7 +57,9 @@ func (l *pipeListener) dial() (net.Conn, error) {
 }
 
 // serve runs s until stop is called. done receives the result.
-func serve(t *testing.T, s *Server) (l *pipeListener, stop func(), done <-chan error) {
+func serve(t *testing.T, s interface {
+	Serve(context.Context, net.Listener) error
+}) (l *pipeListener, stop func(), done <-chan error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l = newPipeListener()
 	result := make(chan error, 1)
@@ -248,26 +250,6 @@ func TestBodyOfUnknownLengthIsReadToTheLimitOnly(t *testing.T) {
 		stop()
 		require.NoError(t, <-done)
 	})
-}
-
-func TestHealth(t *testing.T) {
-	failing := errors.New("hush")
-	s, log := newServer(t, Config{Ready: func(context.Context) error { return failing }})
-	server := httptest.NewServer(s)
-	t.Cleanup(server.Close)
-
-	got := send(t, http.MethodGet, server.URL+"/healthz", nil)
-	assert.Equal(t, http.StatusOK, got.status)
-
-	got = send(t, http.MethodGet, server.URL+"/readyz", nil)
-	assert.Equal(t, http.StatusServiceUnavailable, got.status)
-	assert.Equal(t, `{"message":"Not ready.","error":"readiness check failed"}`, got.body)
-	assert.Contains(t, log.String(), "hush")
-
-	failing = nil
-	got = send(t, http.MethodGet, server.URL+"/readyz", nil)
-	assert.Equal(t, http.StatusOK, got.status)
-	assert.Equal(t, `{"message":"Ready."}`, got.body)
 }
 
 func TestServerNeedsItsParts(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package refserver offers a tufupdate.Updater over HTTP. Its endpoints accept updates, return the
-// state of a task and the status of a repository, and answer health checks. It can serve the
-// repositories' public files too.
+// state of a task and the status of a repository, forget what is remembered of an app, and answer
+// health checks. It can serve the repositories' public files too.
 //
 // The package authenticates requests and writes answers. The updater does the rest.
 package refserver
@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,6 +43,15 @@ type Updater interface {
 	ForceOnline(ctx context.Context, app string, roles []string) (tasks.Task, error)
 	Task(ctx context.Context, id string) (tasks.Task, error)
 	Status(ctx context.Context, app string) (tufupdate.Status, error)
+	Forget(ctx context.Context, app string) (map[string]int64, error)
+	Ready() error
+	Failing() []tufupdate.AppHealth
+}
+
+// A Check asks whether something is available that the server depends on.
+type Check struct {
+	Name string // a noun that callers may see, such as "store"
+	Ask  func(context.Context) error
 }
 
 // Config configures a Server.
@@ -55,28 +63,28 @@ type Config struct {
 	// token. If nil, the server serves no files.
 	Public storage.Store
 
-	// Ready is called at each readiness check. Its context ends after 5 seconds. If it returns an
-	// error, the server is not ready. If nil, the server is always ready.
-	Ready func(context.Context) error
+	// Checks are asked at each readiness check, one after the other, before Updater.Ready. Their
+	// context ends after 5 seconds in all. If one returns an error, the server is not ready.
+	Checks []Check
 
 	// Grace is how long requests in flight may take after the server was told to stop. The default
 	// is DefaultGrace.
 	Grace time.Duration
 
-	// Logger gets a line for each request. If nil, nothing is logged.
+	// Logger gets a line for each request, most of them at DEBUG. If nil, nothing is logged.
 	Logger *slog.Logger
 }
 
 // A Server is an http.Handler. Serve runs it with limits on what clients may cost.
 type Server struct {
-	updater  Updater
-	auth     *Authenticator
-	public   *copies // nil if the server serves no files
-	ready    func(context.Context) error
-	grace    time.Duration
-	log      *slog.Logger
-	mux      *http.ServeMux
+	updater Updater
+	auth    *Authenticator
+	public  *copies // nil if the server serves no files
+	checks  []Check
+	grace   time.Duration
+	router
 	stopping atomic.Bool
+	unready  unready
 }
 
 // New returns a Server. Its error names the field that is missing in cfg.
@@ -90,15 +98,15 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		updater: cfg.Updater,
 		auth:    cfg.Auth,
-		ready:   cfg.Ready,
+		checks:  cfg.Checks,
 		grace:   cmp.Or(cfg.Grace, DefaultGrace),
-		log:     cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		mux:     http.NewServeMux(),
+		router:  newRouter(cfg.Logger),
 	}
 	s.route(http.MethodPost, "/tuf/v1/metadata/online", "Task not accepted.", s.forceOnline)
 	s.route(http.MethodGet, "/tuf/v1/task", "Task state not available.", s.taskState)
 	s.route(http.MethodGet, "/tuf/v1/status", "Repository status not available.", s.repositoryStatus)
-	s.route(http.MethodGet, "/healthz", "Not healthy.", s.healthz)
+	s.route(http.MethodDelete, "/tuf/v1/memory", "Nothing forgotten.", s.forget)
+	s.route(http.MethodGet, "/healthz", "Not healthy.", healthz)
 	s.route(http.MethodGet, "/readyz", "Not ready.", s.readyz)
 	if cfg.Public != nil {
 		s.public = newCopies(cfg.Public)
@@ -109,30 +117,26 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// ServeMux would redirect a path with dots or empty segments. The server refuses it.
-	if p := r.URL.EscapedPath(); p != path.Clean(p) {
-		s.noSuchPath(w, r)
-		return
-	}
-	s.mux.ServeHTTP(w, r)
-}
-
 // Serve answers the connections of ln until ctx ends. Then the server is no longer ready and
 // accepts no more connections. Serve waits for the requests in flight, for the grace period at
 // most, and returns nil. It returns an error if it cannot go on before ctx ends. It always closes
 // ln.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	return serveUntil(ctx, ln, s, s.log, s.grace, func() { s.stopping.Store(true) })
+}
+
+// serveUntil is Serve for any handler. It calls stopping once ctx has ended.
+func serveUntil(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger, graceTime time.Duration,
+	stopping func()) error {
 	outlive := context.WithoutCancel(ctx) // requests in flight are not cut off when ctx ends
 	server := &http.Server{
-		Handler:           s,
+		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext:       func(net.Listener) context.Context { return outlive },
 		ConnState:         newDoor(maxConnections).changed,
 	}
@@ -144,11 +148,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serving on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.stopping.Store(true)
-	grace, cancel := context.WithTimeout(outlive, s.grace)
+	stopping()
+	grace, cancel := context.WithTimeout(outlive, graceTime)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.log.Warn("requests took longer than the grace period and were cut off", "grace", s.grace, "error", err)
+		log.Warn("requests took longer than the grace period and were cut off", "grace", graceTime, "error", err)
 		_ = server.Close() // an error would only say that a connection was gone already
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -48,6 +48,10 @@ type TokenConfig struct {
 	// every valid token is an admin's.
 	AdminClaim string
 
+	// OperatorClaim is <claim>=<value>. A token with this claim, as a string, is an operator's. If
+	// empty, no token is. An operator is not thereby an admin.
+	OperatorClaim string
+
 	Issuer   string // if not empty, a token's iss has to be it
 	Audience string // if not empty, a token's aud has to contain it
 
@@ -60,30 +64,46 @@ type TokenConfig struct {
 
 // An Identity is the sender of a request, by its token.
 type Identity struct {
-	Owner string // one plain segment
-	Admin bool
+	Owner    string // one plain segment
+	Admin    bool   // of the owner's apps
+	Operator bool   // of the server, for the apps of all owners
 }
 
 // An Authenticator finds the sender of a request by a JSON Web Token. Many goroutines may use it at
 // once.
 type Authenticator struct {
-	parser     *jwt.Parser
-	keys       func(context.Context) jwt.Keyfunc
-	adminClaim string // if empty, every token is an admin's
-	adminValue string
+	parser   *jwt.Parser
+	keys     func(context.Context) jwt.Keyfunc
+	admin    claim // if none, every token is an admin's
+	operator claim // if none, no token is an operator's
 }
+
+// A claim is a claim of tokens with its value, which is a string. The zero claim is none.
+type claim struct{ name, value string }
+
+// parseClaim reads <claim>=<value>. An empty text is none. who is whose claim it is.
+func parseClaim(who, text string) (claim, error) {
+	name, value, ok := strings.Cut(text, "=")
+	if text != "" && (!ok || name == "" || value == "") {
+		return claim{}, fmt.Errorf("%s claim %q is not <claim>=<value>", who, text)
+	}
+	return claim{name, value}, nil
+}
+
+func (c claim) isIn(claims jwt.MapClaims) bool { return claims[c.name] == c.value }
 
 // NewAuthenticator returns an Authenticator. It reads the JWKS, which has to hold a key. A JWKS at
 // a URL is read again from time to time until ctx ends.
 func NewAuthenticator(ctx context.Context, cfg TokenConfig) (*Authenticator, error) {
-	a := new(Authenticator)
-	if cfg.AdminClaim != "" {
-		var ok bool
-		a.adminClaim, a.adminValue, ok = strings.Cut(cfg.AdminClaim, "=")
-		if !ok || a.adminClaim == "" || a.adminValue == "" {
-			return nil, fmt.Errorf("admin claim %q is not <claim>=<value>", cfg.AdminClaim)
-		}
+	admin, err := parseClaim("admin", cfg.AdminClaim)
+	if err != nil {
+		return nil, err
 	}
+	operator, err := parseClaim("operator", cfg.OperatorClaim)
+	if err != nil {
+		return nil, err
+	}
+	a := &Authenticator{admin: admin, operator: operator}
 	var algorithms []string
 	switch {
 	case len(cfg.Secret) > 0 && cfg.JWKS != "":
@@ -205,9 +225,9 @@ func (a *Authenticator) Authenticate(r *http.Request) (Identity, error) {
 	if !ok || strings.Contains(owner, "/") || tufupdate.CheckApp(owner) != nil {
 		return Identity{}, errors.New("claim username is not one plain segment of an app name")
 	}
-	return Identity{Owner: owner, Admin: a.isAdmin(claims)}, nil
-}
-
-func (a *Authenticator) isAdmin(claims jwt.MapClaims) bool {
-	return a.adminClaim == "" || claims[a.adminClaim] == a.adminValue
+	return Identity{
+		Owner:    owner,
+		Admin:    a.admin == claim{} || a.admin.isIn(claims),
+		Operator: a.operator != claim{} && a.operator.isIn(claims),
+	}, nil
 }
