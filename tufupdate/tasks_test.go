@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,4 +213,99 @@ type stoppingTasks struct {
 
 func (s stoppingTasks) Run(context.Context, func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	return s.err
+}
+
+// A request that is being checked while Run ends is refused, and not accepted for nobody to work.
+func TestARequestThatMeetsTheEndOfRunIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		reading, goOn := make(chan struct{}), make(chan struct{})
+		held := sync.OnceFunc(func() {
+			close(reading)
+			<-goOn
+		})
+		slow := storagetest.NewFlaky(repo.Store, func(storagetest.Call) storagetest.Fault {
+			held()
+			return storagetest.Fault{}
+		})
+		u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) { c.Store = slow })
+		stop := run(t, u)
+		refused := make(chan error, 1)
+		go func() {
+			_, err := u.ForceOnline(t.Context(), repo.App, nil)
+			refused <- err
+		}()
+		<-reading
+		stop()
+		close(goOn)
+		require.ErrorIs(t, <-refused, tufupdate.ErrStopped)
+	})
+}
+
+// brieflyAway is a task store whose database is away at first.
+type brieflyAway struct {
+	tasks.Store
+	asked atomic.Int64
+	away  int64
+}
+
+func (b *brieflyAway) Get(ctx context.Context, id string) (tasks.Task, error) {
+	if b.asked.Add(1) <= b.away {
+		return tasks.Task{}, errors.New("the database is away for a moment")
+	}
+	return b.Store.Get(ctx, id)
+}
+
+func TestWaitOutlivesABriefFailureOfTheTaskStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+		for away, want := range map[int64]string{3: "", 1 << 40: "the database is away"} {
+			u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+				c.Tasks = &brieflyAway{Store: tasks.NewMemory(tasks.MemoryOptions{}), away: away}
+			})
+			stop := run(t, u)
+			accepted, err := u.ForceOnline(t.Context(), repo.App, nil)
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			task, err := u.Wait(ctx, accepted.ID)
+			cancel()
+			if want == "" {
+				require.NoError(t, err)
+				assert.Equal(t, tasks.StateSuccess, task.State)
+			} else {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, want)
+			}
+			stop()
+		}
+	})
+}
+
+// Tasks that nobody works are noticed.
+func TestAForgottenRunIsLogged(t *testing.T) {
+	for name, test := range map[string]struct {
+		runs, acceptOnly bool
+		lines            int
+	}{
+		"forgotten": {false, false, 1}, "called": {true, false, 0}, "another process works": {false, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{})
+				var log records
+				u := newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
+					c.Logger, c.AcceptOnly = slog.New(&log), test.acceptOnly
+				})
+				for range 3 {
+					_, err := u.ForceOnline(t.Context(), repo.App, nil)
+					require.NoError(t, err)
+				}
+				if test.runs {
+					defer run(t, u)()
+				}
+				time.Sleep(2 * time.Minute)
+				assert.Equal(t, test.lines, log.count("Run has not been called"))
+			})
+		})
+	}
 }

@@ -29,8 +29,12 @@ func Skew(store storage.Store) string {
 	if !known || ahead.Abs() <= maxSkew {
 		return ""
 	}
-	return fmt.Sprintf("the clock of the store is %v ahead of the clock of this machine: one of them is wrong",
-		ahead.Round(time.Second))
+	which := "ahead of"
+	if ahead < 0 {
+		which = "behind"
+	}
+	return fmt.Sprintf("the clock of the store is %v %s the clock of this machine: one of them is wrong",
+		ahead.Abs().Round(time.Second), which)
 }
 
 // checkClock returns an error if a new document would have expired already by the store's clock. It
