@@ -592,3 +592,21 @@ func TestAProcessThatKeepsNoAppAliveIsNotReady(t *testing.T) {
 		})
 	}
 }
+
+// A roll of the snapshot leaves what it has not touched as it was: the looks after it do not read
+// the bins again.
+func TestLooksAfterARollOfTheSnapshotDoNotReadTheBinsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), testrepo.Options{Succinct: 6})
+		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{Apps: appsOf([]*testrepo.Repo{repo})}))
+		defer run(t, u)()
+		time.Sleep(time.Hour)
+		for range 3 {
+			roll(t, u, repo)
+			time.Sleep(6 * time.Minute)
+			last := u.Renewal()
+			assert.Equal(t, 1, last.Looked)
+			assert.LessOrEqual(t, last.Requests, int64(6))
+		}
+	})
+}

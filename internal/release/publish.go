@@ -220,12 +220,16 @@ func (done *written) add(w write, stored storage.Version) {
 }
 
 // stateAfter is what to remember once a release is published: what was read for it, with what was
-// written in place of what that followed.
+// written in place of what that followed, and what was remembered before and is listed still.
 func stateAfter(set *repofiles.Set, repo *published.Repository, rel *release, w *written) repofiles.State {
 	s := repofiles.State{Roots: repo.Roots, Files: set.Files()}
-	if rel.snapshot == nil && set.Trusting() { // what it lists was not read, and stays as it was
-		for name, f := range set.Remembered().Files {
-			if s.Files[name] == nil {
+	snapshot := repo.Snapshot.Verified()
+	if rel.snapshot != nil {
+		snapshot = rel.snapshot.new
+	}
+	for name, f := range set.Remembered().Files {
+		if role, ok := f.Settled(); ok && s.Files[name] == nil {
+			if info, ok := snapshot.Listed(role); ok && info.Version == f.Version() {
 				s.Files[name] = f
 			}
 		}

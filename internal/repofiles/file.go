@@ -163,6 +163,22 @@ func (f *File) Holds(within *tufmeta.Delegations, bin string) error {
 	return f.held
 }
 
+// Settled returns the role whose verified document the file is, and reports false if it is not
+// known to be what a document lists.
+func (f *File) Settled() (role string, ok bool) {
+	if !f.settled.Load() {
+		return "", false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, v := range f.verdicts {
+		if v.err == nil {
+			return v.by.Name, true
+		}
+	}
+	return "", false
+}
+
 // Settle notes that the file is verified and is what a document lists.
 func (f *File) Settle() { f.settled.Store(true) }
 
