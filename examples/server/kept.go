@@ -54,6 +54,13 @@ func openKept(ctx context.Context, starting *refserver.Starting, o options, log 
 		k.tasks, err = until(opening, o.wait, starting, log, tasksNoun, func(ctx context.Context) (tasks.Store, error) {
 			return openTasks(ctx, o, log)
 		})
+		if err != nil {
+			return err
+		}
+		// By default this is the same database.
+		k.memory, err = until(opening, o.wait, starting, log, memoryNoun, func(ctx context.Context) (storage.Store, error) {
+			return openMemory(ctx, o, log)
+		})
 		return err
 	})
 	if err := both.Wait(); err != nil {
@@ -62,15 +69,15 @@ func openKept(ctx context.Context, starting *refserver.Starting, o options, log 
 	if _, ok := storage.As[storage.SingleProcess](k.store); ok {
 		log.Warn("the store is safe for one process only: nothing else may write to it", "store", o.store)
 	}
+	if err := checkApart(memoryURL(o.memory, o.tasks), k.memory, o.store, k.store); err != nil {
+		return k, fmt.Errorf("memory: %w", err)
+	}
 	if o.demo {
 		if err := setupDemo(ctx, k.store); err != nil {
 			return k, fmt.Errorf("making the demo's repository: %w", err)
 		}
 	}
-	k.memory, err = until(ctx, o.wait, starting, log, memoryNoun, func(ctx context.Context) (storage.Store, error) {
-		return openMemory(ctx, o, k.store, log)
-	})
-	return k, err
+	return k, nil
 }
 
 // openStore opens a store and checks that its writes are atomic.

@@ -95,6 +95,7 @@ func TestServerThatCannotWorkDoesNotStart(t *testing.T) {
 		{"no folder of settings", []string{"-settings", none}, "settings"},
 		{"what can be wrong is wrong although the database is away",
 			[]string{"-store", "nope://", "-tasks", "postgres://u:hush@127.0.0.1:1/x"}, "nope"},
+		{"a memory in the store", []string{"-store", "file://" + keys, "-memory", "file://" + keys}, errNotApart.Error()},
 		{"no Redis URL", []string{"-faynosync", "http://u:hush@x"}, "not a URL of a Redis"},
 		{"no such address", []string{"-listen", "127.0.0.1:no"}, "listen"},
 	} {

@@ -33,7 +33,8 @@ func memoryURL(memory, tasks string) string {
 }
 
 // openMemory opens the store that remembers what was published. It returns nil if there is none.
-func openMemory(ctx context.Context, o options, store storage.Store, log *slog.Logger) (storage.Store, error) {
+// See checkApart.
+func openMemory(ctx context.Context, o options, log *slog.Logger) (storage.Store, error) {
 	where := memoryURL(o.memory, o.tasks)
 	if where == noMemory {
 		log.Warn("memory: none: when this server ends, it forgets which versions it has published; " +
@@ -45,11 +46,7 @@ func openMemory(ctx context.Context, o options, store storage.Store, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
-	err = checkApart(where, memory, o.store, store)
-	if err == nil {
-		err = probe(ctx, memory)
-	}
-	if err != nil {
+	if err := probe(ctx, memory); err != nil {
 		return nil, errors.Join(fmt.Errorf("memory: %w", err), closeIfCloser(memory))
 	}
 	if o.memory == "" {
@@ -70,7 +67,11 @@ func openMemoryURL(ctx context.Context, where string) (storage.Store, error) {
 }
 
 // checkApart returns an error if writers of the repositories' store could write the memory too.
+// memory is nil if there is none.
 func checkApart(memoryURL string, memory storage.Store, storeURL string, store storage.Store) error {
+	if memory == nil {
+		return nil
+	}
 	u, err := url.Parse(memoryURL)
 	if err != nil {
 		return errors.New("its URL cannot be parsed")

@@ -35,9 +35,11 @@ func openTestMemory(t *testing.T, memory, tasks, storeDir string) (storage.Store
 	require.NoError(t, err)
 	t.Cleanup(func() { store.Close() })
 	var log bytes.Buffer
-	opened, err := openMemory(t.Context(), options{memory: memory, tasks: tasks, store: "file://" + storeDir}, store,
-		slog.New(slog.NewTextHandler(&log, nil)))
+	opened, err := openMemory(t.Context(), options{memory: memory, tasks: tasks}, slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { assert.NoError(t, closeIfCloser(opened)) })
+	if err == nil {
+		err = checkApart(memoryURL(memory, tasks), opened, "file://"+storeDir, store)
+	}
 	return opened, log.String(), err
 }
 
