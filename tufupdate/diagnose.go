@@ -38,7 +38,7 @@ func (s *survey) diagnose(r surveyed, row RoleStatus, u usability) {
 		s.keyTrouble(r, u, fmt.Sprintf("version %d expired at %s", row.Version, at))
 	case ours && due:
 		s.keyTrouble(r, u, fmt.Sprintf("version %d expires at %s", row.Version, at))
-	case u.err != nil:
+	case u.err != nil && row.Role != tufmeta.Root:
 		s.keyTrouble(r, u, "its keys are expected here")
 	case expired:
 		s.trouble(r, CodeExpired, ActorHolders, fmt.Sprintf("role %s: version %d expired at %s: its key holders have to "+

@@ -3,8 +3,8 @@ package tufupdate
 import "context"
 
 // Forget forgets which versions of an app's roles were published: in Config.Memory, and in this
-// process with the app's cached files. It returns those versions by role, root among them. They are
-// none if nothing was remembered, or if what was remembered cannot be read.
+// process with the app's cached files. It returns those versions by role, root among them: nil if
+// nothing was remembered, and none if what was remembered could not be read.
 //
 // Forget is for an operator who has put an earlier state of a repository back on purpose. Rolls
 // refuse that state otherwise. Forgetting gives up that protection once: the next roll signs over

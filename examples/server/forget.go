@@ -65,7 +65,11 @@ func forget(ctx context.Context, args []string, stdout, stderr io.Writer) (err e
 		return err
 	}
 	if len(versions) == 0 {
-		_, err = fmt.Fprintf(stdout, "%s: no version was remembered\n", app)
+		what := "no version was remembered"
+		if versions != nil {
+			what = "forgotten, although it could not be read"
+		}
+		_, err = fmt.Fprintf(stdout, "%s: %s\n", app, what)
 		return err
 	}
 	for _, role := range slices.Sorted(maps.Keys(versions)) {

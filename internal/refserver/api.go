@@ -165,7 +165,7 @@ func (s *Server) forget(w *response, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(versions) == 0 {
+	if versions == nil {
 		return &refusal{status: http.StatusNotFound, why: "no version of the app was remembered"}
 	}
 	writeJSON(w, http.StatusOK, jsonform.Answer[jsonform.Forgotten]{

@@ -63,8 +63,12 @@ func (m Marks) Newest(role string) (highest Mark) {
 	return highest
 }
 
-// Versions returns the highest version of each role, whoever signed it.
+// Versions returns the highest version of each role, whoever signed it. Of the zero Marks it is
+// nil.
 func (m Marks) Versions() map[string]int64 {
+	if m.Roles == nil && m.Root.Version == 0 {
+		return nil
+	}
 	versions := map[string]int64{}
 	if m.Root.Version != 0 {
 		versions[tufmeta.Root] = m.Root.Version

@@ -89,7 +89,7 @@ func (r *Record) Write(ctx context.Context, app string, marks Marks) error {
 }
 
 // Forget removes what is remembered of an app, also if it cannot be read, and returns what that
-// was.
+// was: the zero Marks if nothing was.
 func (r *Record) Forget(ctx context.Context, app string) (Marks, error) {
 	for try := 0; ; try++ {
 		if err := r.pause(ctx, app, try); err != nil {
@@ -98,6 +98,10 @@ func (r *Record) Forget(ctx context.Context, app string) (Marks, error) {
 		object, err := r.read(ctx, app)
 		if err != nil && !errors.Is(err, ErrUnreadable) {
 			return Marks{}, err
+		}
+		was := object.marks
+		if was.Roles == nil && (err != nil || object.version != storage.Absent) {
+			was.Roles = map[string][]Mark{} // something was
 		}
 		deleter, ok := storage.As[storage.Deleter](r.store)
 		switch {
@@ -121,7 +125,7 @@ func (r *Record) Forget(ctx context.Context, app string) (Marks, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.met, app)
-		return object.marks, nil
+		return was, nil
 	}
 }
 
