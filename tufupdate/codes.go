@@ -29,6 +29,7 @@ const (
 	CodeUnavailable     = "unavailable"         // any other error, such as those of a store or a key service
 	CodeExpired         = "expired"             // of a Trouble: the published document has expired
 	CodeUpload          = "upload_waits"        // of a Trouble: holders have uploaded what cannot be accepted
+	CodeOverdue         = "overdue"             // of a Trouble: a role should have been renewed by now
 	CodeKeyUnusable     = "key_unusable"        // of a Trouble: a key is there, and cannot be used
 )
 

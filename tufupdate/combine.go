@@ -32,16 +32,18 @@ type batch struct {
 }
 
 type request struct {
-	roles  []string
-	left   bool // its caller has left
-	result tasks.Result
-	err    error
+	roles   []string
+	suspect bool // it has failed before
+	left    bool // its caller has left
+	result  tasks.Result
+	err     error
 }
 
 // do rolls the roles of app, together with those of other callers. It returns early if ctx ends.
-// The roll ends when all callers have left.
-func (c *combiner) do(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-	req := &request{roles: roles}
+// The roll ends when all callers have left. A suspect request has failed before, and may take long
+// to fail again: it does not hold up the others.
+func (c *combiner) do(ctx context.Context, app string, roles []string, suspect bool) (tasks.Result, error) {
+	req := &request{roles: roles, suspect: suspect}
 	b := c.join(ctx, app, req)
 	select {
 	case <-b.done:
@@ -104,31 +106,38 @@ func (c *combiner) work(app string) {
 	}
 }
 
-// serve rolls the roles of a batch together. If that fails, and the requests differ, each kind of
-// request gets a roll of its own: one request must not fail because of another. These rolls share
-// the time of one, so that later requests need not wait for ever. Requests for top-level roles come
-// first. The others come in random order, so that time does not always run out for the same ones.
+// serve rolls the roles of a batch together, but for those of suspects. If that fails, and the
+// requests differ, each kind of request gets a roll of its own: one request must not fail because
+// of another. These rolls share the time of one, so that later requests need not wait for ever.
+// Requests for top-level roles come first. The others come in random order, so that time does not
+// always run out for the same ones.
 func (c *combiner) serve(app string, b *batch) {
 	defer close(b.done)
 	defer b.cancel()
-	kinds := map[string][]*request{}
+	kinds, suspects := map[string][]*request{}, map[string][]*request{}
 	var union []string
 	for _, req := range b.requests {
 		kind := fmt.Sprintf("%q", req.roles)
+		if req.suspect && len(b.requests) > 1 {
+			suspects[kind] = append(suspects[kind], req)
+			continue
+		}
 		kinds[kind] = append(kinds[kind], req)
 		union = append(union, req.roles...)
 	}
-	slices.Sort(union)
+	if len(kinds) > 0 {
+		slices.Sort(union)
+		ctx, cancel := c.limit(b.ctx)
+		defer cancel()
+		result, err := c.roll(ctx, app, slices.Compact(union))
+		if err == nil || len(kinds) == 1 {
+			settle(slices.Concat(slices.Collect(maps.Values(kinds))...), result, err)
+			kinds = nil
+		}
+	}
 	ctx, cancel := c.limit(b.ctx)
 	defer cancel()
-	result, err := c.roll(ctx, app, slices.Compact(union))
-	if err == nil || len(kinds) == 1 {
-		settle(b.requests, result, err)
-		return
-	}
-	ctx, cancel = c.limit(b.ctx)
-	defer cancel()
-	for _, requests := range topFirst(kinds) {
+	for _, requests := range slices.Concat(topFirst(kinds), topFirst(suspects)) {
 		if c.allLeft(requests) {
 			continue
 		}

@@ -32,7 +32,7 @@ func TestRequestsThatComeDuringARollShareTheNext(t *testing.T) {
 		var group sync.WaitGroup
 		request := func(want int64, roles ...string) {
 			group.Go(func() {
-				result, err := c.do(t.Context(), "app", roles)
+				result, err := c.do(t.Context(), "app", roles, false)
 				assert.NoError(t, err)
 				assert.Equal(t, want, result.Versions["timestamp"])
 			})
@@ -61,15 +61,15 @@ func TestARequestIsNotLostWithThoseWhoHaveLeft(t *testing.T) {
 			}
 		})
 		var group sync.WaitGroup
-		group.Go(func() { _, err := c.do(t.Context(), "app", []string{"snapshot"}); assert.NoError(t, err) })
+		group.Go(func() { _, err := c.do(t.Context(), "app", []string{"snapshot"}, false); assert.NoError(t, err) })
 		synctest.Wait()
 		impatient, leave := context.WithCancel(t.Context())
 		// waits for the next roll
-		group.Go(func() { _, err := c.do(impatient, "app", []string{"snapshot"}); assert.Error(t, err) })
+		group.Go(func() { _, err := c.do(impatient, "app", []string{"snapshot"}, false); assert.Error(t, err) })
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		_, err := c.do(t.Context(), "app", []string{"snapshot"})
+		_, err := c.do(t.Context(), "app", []string{"snapshot"}, false)
 		require.NoError(t, err)
 		group.Wait()
 	})
@@ -85,16 +85,16 @@ func TestWhatOneAsksForDoesNotFailForAnother(t *testing.T) {
 			}
 			return tasks.Result{Roles: roles}, nil
 		})
-		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}) }()
+		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}, false) }()
 		synctest.Wait()
 		var group sync.WaitGroup
 		for range 3 {
 			group.Go(func() {
-				_, err := c.do(t.Context(), "app", []string{"bad"})
+				_, err := c.do(t.Context(), "app", []string{"bad"}, false)
 				assert.ErrorIs(t, err, bad)
 			})
 			group.Go(func() {
-				result, err := c.do(t.Context(), "app", []string{"good"})
+				result, err := c.do(t.Context(), "app", []string{"good"}, false)
 				assert.NoError(t, err)
 				assert.Equal(t, []string{"good"}, result.Roles)
 			})
@@ -113,13 +113,13 @@ func TestABatchTakesTheTimeOfTwoRollsAtMost(t *testing.T) {
 			time.Sleep(time.Second)
 			return tasks.Result{Roles: roles}, nil
 		})
-		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}) }()
+		go func() { _, _ = c.do(t.Context(), "app", []string{"first"}, false) }()
 		synctest.Wait()
 		begun := time.Now()
 		var group sync.WaitGroup
 		for _, role := range []string{"a", "timestamp", "b", "c", "snapshot", "d"} {
 			group.Go(func() {
-				_, err := c.do(t.Context(), "app", []string{role})
+				_, err := c.do(t.Context(), "app", []string{role}, false)
 				if published.IsDelegated(role) {
 					assert.ErrorIs(t, err, context.DeadlineExceeded, role)
 				} else {
@@ -141,9 +141,9 @@ func TestAppsDoNotWaitForOneAnother(t *testing.T) {
 			}
 			return tasks.Result{}, nil
 		})
-		go func() { _, _ = c.do(t.Context(), "slow", []string{"timestamp"}) }()
+		go func() { _, _ = c.do(t.Context(), "slow", []string{"timestamp"}, false) }()
 		synctest.Wait()
-		_, err := c.do(t.Context(), "quick", []string{"timestamp"})
+		_, err := c.do(t.Context(), "quick", []string{"timestamp"}, false)
 		require.NoError(t, err)
 		close(hang)
 	})
@@ -159,8 +159,8 @@ func TestARollEndsWhenAllWhoWaitHaveLeft(t *testing.T) {
 		})
 		first, leaveFirst := context.WithCancel(t.Context())
 		second, leaveSecond := context.WithCancel(t.Context())
-		go func() { _, _ = c.do(first, "app", []string{"timestamp"}) }()
-		go func() { _, _ = c.do(second, "app", []string{"timestamp"}) }()
+		go func() { _, _ = c.do(first, "app", []string{"timestamp"}, false) }()
+		go func() { _, _ = c.do(second, "app", []string{"timestamp"}, false) }()
 		synctest.Wait()
 		leaveFirst()
 		synctest.Wait()

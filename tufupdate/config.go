@@ -138,5 +138,5 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c.guard(), nil
+	return c, nil
 }

@@ -31,6 +31,9 @@ func (s *survey) diagnose(r surveyed, row RoleStatus, u usability) {
 	case signs && expired:
 		s.trouble(r, CodeExpired, ActorUpdater, fmt.Sprintf("role %s: version %d expired at %s: the next release "+
 			"replaces it", r.name(), row.Version, at))
+	case signs && due && s.overdue(row.Due):
+		s.trouble(r, CodeOverdue, ActorUpdater, fmt.Sprintf("role %s: version %d was to be replaced at %s, and expires at %s",
+			r.name(), row.Version, row.Due.Format(time.RFC3339), at))
 	case signs:
 	case ours && r.renewed:
 		s.keyTrouble(r, u, "clients reject the published version")
@@ -54,13 +57,14 @@ func (s *survey) diagnose(r surveyed, row RoleStatus, u usability) {
 				"their holders have to sign it anew", row.Role, row.Version, at))
 		}
 	}
-	if r.validity > 0 && left > r.validity+clockJitter {
+	if r.document != nil && r.isTooLong(s.now) {
 		s.trouble(r, CodeClock, ActorOperator, fmt.Sprintf("role %s: version %d expires at %s, later than the %v for "+
 			"which it was signed: the clock of this machine is wrong, or the signer's was", row.Role, row.Version, at,
 			r.validity))
 	}
 	if signs && u.err != nil {
-		s.warn("keys of "+r.name(), u.err.Error())
+		s.warn("keys of "+r.name(), fmt.Sprintf("role %s: key %s cannot be used, and is not needed", r.name(),
+			strings.Join(u.missing(), ", ")))
 	}
 }
 
@@ -87,11 +91,10 @@ func (s *survey) troubleOf(role, code string, who Actor, text string) *Trouble {
 // keyTrouble says that a role cannot be signed for lack of keys, and which these are.
 func (s *survey) keyTrouble(r surveyed, u usability, why string) {
 	var missing []MissingKey
-	var ids []string
+	ids := u.missing()
 	code, cure := CodeNoKey, "install it where this process has the keys of the app"
 	for _, m := range u.holding.Missing {
 		missing = append(missing, MissingKey{m.KeyID, m.Err.Error()})
-		ids = append(ids, m.KeyID)
 		if !errors.Is(m.Err, keys.ErrNoKey) {
 			code, cure = CodeKeyUnusable, "it cannot be used: see what the key provider says"
 		}
@@ -105,6 +108,14 @@ func (s *survey) keyTrouble(r surveyed, u usability, why string) {
 		text += ", without key " + strings.Join(ids, ", ")
 	}
 	s.trouble(r, code, ActorOperator, text+": "+cure).Keys = missing
+}
+
+// missing returns the IDs of the keys that cannot sign.
+func (u usability) missing() (ids []string) {
+	for _, m := range u.holding.Missing {
+		ids = append(ids, m.KeyID)
+	}
+	return ids
 }
 
 // reason says why a role is not online.

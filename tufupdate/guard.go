@@ -5,18 +5,48 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/tufonline/tufonline/keys"
 	"github.com/tufonline/tufonline/storage"
 )
 
+// panics logs panics. One that comes again within an hour is not logged again as an error.
+type panics struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// maxPanics bounds the panics that are told apart.
+const maxPanics = 100
+
+func (p *panics) note(what any) {
+	text := fmt.Sprint(what)
+	p.mu.Lock()
+	again := time.Since(p.last[text]) < time.Hour
+	if !again {
+		if p.last == nil || len(p.last) >= maxPanics {
+			p.last = map[string]time.Time{}
+		}
+		p.last[text] = time.Now()
+	}
+	p.mu.Unlock()
+	if again {
+		p.log.Debug("panic", "error", text)
+		return
+	}
+	p.log.Error("panic", "error", text, "stack", string(debug.Stack()))
+}
+
 // guarded makes a call, and turns a panic into an error. The stack goes into the log. One app's
 // store, key or function must not end the process.
-func guarded[T any](log *slog.Logger, call func() (T, error)) (result T, err error) {
+func guarded[T any](log *panics, call func() (T, error)) (result T, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			log.Error("panic", "error", r, "stack", string(debug.Stack()))
+			log.note(r)
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
@@ -24,8 +54,8 @@ func guarded[T any](log *slog.Logger, call func() (T, error)) (result T, err err
 }
 
 // guard returns a configuration that guards what the embedder has provided, but for its task store.
-func (c Config) guard() Config {
-	log, settings, roots := c.Logger, c.Settings, c.Roots
+func (c Config) guard(log *panics) Config {
+	settings, roots := c.Settings, c.Roots
 	c.Store, c.Keys = guardedStore{c.Store, log}, guardedKeys{c.Keys, log}
 	if c.Memory != nil {
 		c.Memory = guardedStore{c.Memory, log}
@@ -54,7 +84,7 @@ func (c Config) guard() Config {
 
 type guardedStore struct {
 	storage.Store
-	log *slog.Logger
+	log *panics
 }
 
 // Unwrap returns the store that is guarded.
@@ -76,7 +106,7 @@ func (s guardedStore) Replace(ctx context.Context, key string, old storage.Versi
 
 type guardedKeys struct {
 	keys.Provider
-	log *slog.Logger
+	log *panics
 }
 
 // Unwrap returns the provider that is guarded.

@@ -17,11 +17,18 @@ type Trouble struct {
 	Who  Actor  // who has to act
 	Text string // what is wrong and what to do; it shows no path and no address
 
+	// Why is what the store, the key provider or another part that the operator provides has said.
+	// It may show paths and addresses, so it is for the operator and not for clients.
+	Why string
+
 	// Keys are the keys that cannot sign, where those are the trouble.
 	Keys []MissingKey
 
 	// Since is when this process first saw the trouble.
 	Since time.Time
+
+	outage  bool // the app could not be judged; many apps may have that in common
+	partial bool // the top-level roles could be judged
 }
 
 // A MissingKey is a key of a role that cannot sign.
@@ -76,16 +83,34 @@ type health struct {
 	log      *slog.Logger
 	patience time.Duration // for which the renewal may try by itself before a person has to look
 
-	mu   sync.Mutex
-	apps map[string]*found
+	mu     sync.Mutex
+	apps   map[string]*found
+	looks  bool     // this process looks after the apps
+	whole  bool     // all apps were looked at once
+	common *Trouble // of all apps
+	over   int      // outages that have ended since the last report
 }
 
 // found is what was found out of one app.
 type found struct {
 	AppHealth
 	warned    []string // warnings that were logged
-	escalated []string // keys of troubles that the renewal could not end
+	escalated []string // keys of troubles that were logged as errors after they had lasted
+	said      said     // what was logged of an outage
+	unlisted  int      // rounds in which the app was not among those to look after
 }
+
+// said is what was logged of an outage.
+type said int
+
+const (
+	nothing said = iota
+	begun
+	lasting
+)
+
+// forgetAfter is after how many rounds an app is forgotten that is not listed any more.
+const forgetAfter = 12
 
 func newHealth(log *slog.Logger, patience time.Duration) *health {
 	return &health{log: log, patience: patience, apps: map[string]*found{}}
@@ -94,33 +119,62 @@ func newHealth(log *slog.Logger, patience time.Duration) *health {
 // key tells troubles apart. A trouble whose text changes is the same.
 func (t Trouble) key() string { return strings.Join([]string{t.Role, t.Code, string(t.Who)}, "\x00") }
 
+// passes reports whether a trouble may end without a person.
+func (t Trouble) passes() bool { return t.Who == ActorUpdater || t.Code == CodeKeyUnusable }
+
 func (h *health) of(app string) (AppHealth, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f := h.apps[app]
+	if !h.looks || f == nil || f.unlisted > 0 {
+		return AppHealth{}, false
+	}
+	return h.clone(f), true
+}
+
+// last returns what was found out of an app before, whether this process still looks or not.
+func (h *health) last(app string) (AppHealth, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.apps[app]
 	if f == nil {
 		return AppHealth{}, false
 	}
-	return f.clone(), true
+	return f.AppHealth, true
 }
 
 func (h *health) failing() (all []AppHealth) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, f := range h.apps {
-		if !f.Healthy() {
-			all = append(all, f.clone())
+		if h.looks && f.unlisted == 0 && (!f.Healthy() || h.common != nil) {
+			all = append(all, h.clone(f))
 		}
 	}
 	slices.SortFunc(all, func(a, b AppHealth) int { return strings.Compare(a.App, b.App) })
 	return all
 }
 
-func (f *found) clone() AppHealth {
+// failed returns how many apps have a trouble.
+func (h *health) failed() (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.apps {
+		if f.unlisted == 0 && (!f.Healthy() || h.common != nil) {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *health) clone(f *found) AppHealth {
 	c := f.AppHealth
 	c.Troubles, c.Uploads = slices.Clone(c.Troubles), slices.Clone(c.Uploads)
 	for i := range c.Troubles {
 		c.Troubles[i].Keys = slices.Clone(c.Troubles[i].Keys)
+	}
+	if h.common != nil {
+		c.Troubles = append(c.Troubles, *h.common)
 	}
 	return c
 }
@@ -149,34 +203,72 @@ func (f *found) trouble(key string) *Trouble {
 	return nil
 }
 
-// keep forgets all apps but those that are still looked after.
+// same notes a look that has found nothing new.
+func (h *health) same(app string, looked time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f := h.apps[app]; f != nil {
+		f.Looked = looked
+	}
+}
+
+// lead notes whether this process looks after the apps.
+func (h *health) lead(looks bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.looks = looks; !looks {
+		h.whole = false
+	}
+}
+
+// keep notes which apps are looked after. What was said of others is kept for a while, since a list
+// may leave an app out by mistake.
 func (h *health) keep(after func(app string) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for app := range h.apps {
-		if !after(app) {
+	for app, f := range h.apps {
+		if after(app) {
+			f.unlisted = 0
+		} else if f.unlisted++; f.unlisted > forgetAfter {
 			delete(h.apps, app)
 		}
 	}
 }
 
+// A line is a message for the log.
+type line struct {
+	level slog.Level
+	text  string
+	attrs []slog.Attr
+}
+
 // note takes what a look has found out, and logs what has changed: a trouble when it begins and
-// when it is over, a warning and a waiting upload when they come up. A trouble that the renewal
-// ends by itself is an error only once it has lasted.
+// when it is over, a warning and an upload when they come up. A trouble that may end without a
+// person is an error only once it has lasted. Outages are left to report.
 func (h *health) note(ctx context.Context, now AppHealth, warnings []string) {
 	h.since(now.App, now.Troubles, now.Looked)
+	log := h.log.With("app", now.App)
+	for _, l := range h.take(now, warnings) { // not under the lock: a handler may ask for the health
+		log.LogAttrs(ctx, l.level, l.text, l.attrs...)
+	}
+}
+
+func (h *health) take(now AppHealth, warnings []string) (lines []line) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.apps[now.App]
 	if before == nil {
 		before = &found{}
 	}
-	log := h.log.With("app", now.App)
 	after := &found{AppHealth: now, warned: warnings}
 	for _, t := range now.Troubles {
 		key := t.key()
+		if t.outage {
+			after.said = before.said
+			continue
+		}
 		level, isNew := slog.LevelError, before.trouble(key) == nil
-		if t.Who == ActorUpdater {
+		if t.passes() {
 			late := now.Looked.Sub(t.Since) > h.patience
 			isNew = isNew || late && !slices.Contains(before.escalated, key)
 			if late {
@@ -185,38 +277,47 @@ func (h *health) note(ctx context.Context, now AppHealth, warnings []string) {
 				level = slog.LevelWarn
 			}
 		}
-		if isNew && !t.isOutage() {
-			log.LogAttrs(ctx, level, "trouble", t.attrs()...)
+		if isNew {
+			lines = append(lines, line{level, "trouble", t.attrs()})
 		}
 	}
 	for _, t := range before.Troubles {
-		if after.trouble(t.key()) == nil && !t.isOutage() {
-			log.InfoContext(ctx, "trouble is over", "role", t.Role, "code", t.Code, "lasted", now.Looked.Sub(t.Since))
+		if after.trouble(t.key()) != nil {
+			continue
 		}
+		if t.outage {
+			if before.said != nothing {
+				h.over++
+			}
+			continue
+		}
+		lines = append(lines, line{slog.LevelInfo, "trouble is over", []slog.Attr{
+			slog.String("role", t.Role), slog.String("code", t.Code), slog.Duration("lasted", now.Looked.Sub(t.Since)),
+		}})
 	}
 	for _, warning := range warnings {
 		if !slices.Contains(before.warned, warning) {
-			log.WarnContext(ctx, warning)
+			lines = append(lines, line{level: slog.LevelWarn, text: warning})
 		}
 	}
 	for _, upload := range now.Uploads {
 		if !slices.Contains(before.Uploads, upload) {
-			log.InfoContext(ctx, "upload", "role", upload.Role, "version", upload.Version, "waits", upload.Waits)
+			lines = append(lines, line{slog.LevelInfo, "upload", []slog.Attr{
+				slog.String("role", upload.Role), slog.Int64("version", upload.Version), slog.String("waits", upload.Waits),
+			}})
 		}
 	}
 	h.apps[now.App] = after
-}
-
-// isOutage reports whether the app could not be looked at, for a reason that many apps share. The
-// round logs it once for all of them.
-func (t Trouble) isOutage() bool {
-	return t.Role == "" && t.Code == CodeUnavailable && t.Who == ActorUpdater
+	return lines
 }
 
 func (t Trouble) attrs() []slog.Attr {
 	attrs := []slog.Attr{slog.String("code", t.Code), slog.String("who", string(t.Who)), slog.String("error", t.Text)}
 	if t.Role != "" {
 		attrs = append(attrs, slog.String("role", t.Role))
+	}
+	if t.Why != "" {
+		attrs = append(attrs, slog.String("why", t.Why))
 	}
 	if len(t.Keys) > 0 {
 		missing := make([]string, len(t.Keys))

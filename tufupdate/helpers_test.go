@@ -122,3 +122,27 @@ func status(t *testing.T, u *tufupdate.Updater, repo *testrepo.Repo) (map[string
 
 // warnLate keeps warnings of what expires out of the way.
 func warnLate(c *tufupdate.Config) { c.WarnExpiry = time.Second }
+
+// newTasks returns a task store in memory.
+func newTasks() tasks.Store { return tasks.NewMemory(tasks.MemoryOptions{}) }
+
+// electing is a task store of which one process leads.
+type electing struct {
+	tasks.Store
+	leads bool
+}
+
+func (e *electing) Leads() bool { return e.leads }
+
+// asking is a log handler that asks something for each line.
+type asking struct {
+	records
+	ask func()
+}
+
+func (a *asking) WithAttrs([]slog.Attr) slog.Handler { return a }
+
+func (a *asking) Handle(ctx context.Context, record slog.Record) error {
+	a.ask()
+	return a.records.Handle(ctx, record)
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -20,12 +21,24 @@ import (
 
 // An attention is what the renewal has to know of an app from one look to the next.
 type attention struct {
-	next   time.Time // when the app is looked at again
-	event  time.Time // when time alone changes something; zero: never
-	sights []sight   // what was seen
-	again  bool      // all has to be judged again: something is wrong or due, or was published
-	tasks  []string  // IDs of the last tasks that were added, if they have not succeeded
+	next   time.Time         // when the app is looked at again
+	event  time.Time         // when time alone changes something; zero: never
+	read   time.Time         // when all but the bins was last read from the store, and was well
+	again  bool              // all has to be judged again: something is wrong or due, or was published
+	sights []sight           // what was seen
+	plain  []string          // names of the listed files, without those of bins
+	given  [sha256.Size]byte // of the settings
+	tasks  map[string]string // IDs of the tasks that were added, if they have not succeeded, by group
 }
+
+// isDue reports whether an app's time has come. Either clock may have been moved, or have stood
+// still: the one that is first counts.
+func (a *attention) isDue(now time.Time) bool {
+	return reached(now, a.next) || !a.event.IsZero() && reached(now, a.event)
+}
+
+// reached reports whether a time has come, by the clock of the wall or by the monotonic one.
+func reached(now, at time.Time) bool { return !at.After(now) || !at.Round(0).After(now.Round(0)) }
 
 // A sight is a file that tells whether anything has changed, as it was seen.
 type sight struct {
@@ -37,62 +50,72 @@ type sight struct {
 type finding struct {
 	health   AppHealth
 	warnings []string
-	added    bool // a task was added
+	judged   map[string]bool // roles, and prefixes of bins
+	added    bool            // a task was added
 }
 
-// look looks at an app, and notes what is wrong with it. It reports whether a task was added. An
-// outage says that the app could not be judged, for a reason that may pass.
-func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool, outage error) {
+// look looks at an app, and notes what is wrong with it. It reports whether a task was added.
+func (r *renewer) look(ctx context.Context, app string, a *attention) (added bool) {
 	now := time.Now()
-	f, err := guarded(r.u.log, func() (*finding, error) { return r.judge(ctx, app, a) })
+	f, err := guarded(r.u.panics, func() (*finding, error) { return r.judge(ctx, app, a) })
 	if ctx.Err() != nil {
-		return false, nil
+		return false
 	}
 	if f == nil && err == nil { // nothing has changed
-		a.next = r.later(now, a.event)
-		return false, nil
+		a.next = r.later(now)
+		r.u.health.same(app, now)
+		return false
 	}
 	if f == nil {
 		f = &finding{}
 	}
 	f.health.App, f.health.Looked = app, now
 	if err != nil {
-		t := Trouble{Code: CodeOf(err), Who: actorOf(CodeOf(err)), Text: err.Error()}
-		if t.Who == ActorUpdater {
-			outage = err
-		}
+		t := troubleOf(err)
+		t.partial = f.judged[tufmeta.Targets]
 		f.health.Troubles = append(f.health.Troubles, t)
-		r.keepKnown(&f.health)
+		r.keepKnown(f)
 	}
 	a.again = len(f.health.Troubles) > 0 || f.added || len(a.tasks) > 0
-	a.next = r.later(now, a.event)
+	a.next = r.later(now)
 	if a.again {
 		a.next = now
 	}
 	r.u.health.note(ctx, f.health, f.warnings)
-	return f.added, outage
+	return f.added
+}
+
+// troubleOf returns why a look at an app did not end. If another look may fare better, many apps
+// may have that in common.
+func troubleOf(err error) Trouble {
+	code := CodeOf(err)
+	t := Trouble{Code: code, Who: actorOf(code), Text: err.Error()}
+	if t.Who == ActorUpdater {
+		t.outage, t.Why = true, t.Text
+		t.Text = "the app cannot be judged: the store, its settings or its pinned root could not be read"
+	}
+	return t
 }
 
 // later returns when an app is looked at again that is well. Chance spreads the looks.
-func (r *renewer) later(now, event time.Time) time.Time {
-	at := now.Add(r.renew.Look - rand.N(r.renew.Look/4+1))
-	if !event.IsZero() && event.Before(at) {
-		return event
-	}
-	return at
+func (r *renewer) later(now time.Time) time.Time {
+	return now.Add(r.renew.Look - rand.N(r.renew.Look/lookSpread))
 }
 
-// keepKnown adds what was known of roles that could not be judged this time.
-func (r *renewer) keepKnown(now *AppHealth) {
-	before, _ := r.u.health.of(now.App)
+// lookSpread is the part of Renew.Look by which chance makes the time to the next look shorter.
+const lookSpread = 9
+
+// keepKnown adds what was known of what could not be judged this time.
+func (r *renewer) keepKnown(f *finding) {
+	before, _ := r.u.health.last(f.health.App)
 	for _, t := range before.Troubles {
 		same := func(other Trouble) bool { return other.key() == t.key() }
-		if t.Role != "" && !slices.ContainsFunc(now.Troubles, same) {
-			now.Troubles = append(now.Troubles, t)
+		if !t.outage && !f.judged[t.Role] && !slices.ContainsFunc(f.health.Troubles, same) {
+			f.health.Troubles = append(f.health.Troubles, t)
 		}
 	}
-	if now.Uploads == nil {
-		now.Uploads = before.Uploads
+	if f.health.Uploads == nil {
+		f.health.Uploads = before.Uploads
 	}
 }
 
@@ -106,29 +129,42 @@ func (r *renewer) judge(ctx context.Context, app string, a *attention) (*finding
 	late := fmt.Errorf("a look may take %v: %w", r.u.config.RollTimeout, context.DeadlineExceeded)
 	lookCtx, cancel := context.WithTimeoutCause(ctx, r.u.config.RollTimeout, late)
 	defer cancel()
-	if !a.again && (a.event.IsZero() || time.Now().Before(a.event)) {
+	settings, err := r.u.settings(lookCtx, app)
+	if err != nil {
+		return nil, err
+	}
+	now, given := time.Now(), settings.sum()
+	all := reached(now, a.read.Add(readEvery))
+	if !a.again && !all && a.given == given && (a.event.IsZero() || !reached(now, a.event)) {
 		same, err := r.unchanged(lookCtx, a.sights)
 		if same || err != nil {
 			return nil, err
 		}
 	}
 	a.again = true // until this look has ended
-	settings, err := r.u.settings(lookCtx, app)
-	if err != nil {
-		return nil, err
+	known := r.u.memory.State(app)
+	if all { // what is cached may have been damaged since
+		known.Files = without(known.Files, a.plain)
 	}
-	set := repofiles.NewSet(r.store, r.u.memory.State(app), false)
+	set := repofiles.NewSet(r.store, known, false)
 	s, repo, err := r.u.survey(lookCtx, app, settings, set, published.Input{})
 	if s == nil {
 		return nil, err
 	}
 	if err == nil {
 		r.u.memory.Offer(app, repofiles.State{Roots: repo.Roots, Files: set.Files()})
-		a.sights, a.event = sights(repo, set), s.event
+		a.sights, a.event, a.given = sights(repo, set), s.event, given
+		well := len(s.status.Troubles) == 0
+		if well || a.plain == nil { // otherwise a file that does not count would be missing there
+			a.plain = repo.ListedFiles()
+		}
+		if well && all {
+			a.read = now
+		}
 	}
 	f := &finding{
 		health:   AppHealth{Due: s.first, Troubles: s.status.Troubles, Uploads: s.status.Uploads},
-		warnings: s.status.Warnings,
+		warnings: s.status.Warnings, judged: s.judged,
 	}
 	roles := s.roles()
 	timestamp := repo.Plain(tufmeta.Timestamp)
@@ -141,12 +177,24 @@ func (r *renewer) judge(ctx context.Context, app string, a *attention) (*finding
 	// A role that timed out must not block renewal of the rest.
 	taskCtx, cancelTask := context.WithTimeout(ctx, requestTimeout)
 	defer cancelTask()
-	added, trouble, taskErr := r.add(taskCtx, app, a, sumOf(timestamp), roles)
-	f.added = added
-	if trouble != nil {
-		f.health.Troubles = append(f.health.Troubles, *trouble)
-	}
+	added, troubles, taskErr := r.add(taskCtx, app, a, sumOf(timestamp), roles)
+	f.added, f.health.Troubles = added, append(f.health.Troubles, troubles...)
 	return f, errors.Join(err, taskErr)
+}
+
+// readEvery is how often a look takes nothing from the cache but bins.
+const readEvery = 24 * time.Hour
+
+// without returns files without some names.
+func without(files map[string]*repofiles.File, names []string) map[string]*repofiles.File {
+	if len(names) == 0 {
+		return nil
+	}
+	files = maps.Clone(files)
+	for _, name := range names {
+		delete(files, name)
+	}
+	return files
 }
 
 // sumOf tells files apart, also those that hold no document.
@@ -185,9 +233,7 @@ func (r *renewer) unchanged(ctx context.Context, seen []sight) (bool, error) {
 	for _, s := range seen {
 		group.Go(func() error {
 			object, err := r.store.Get(groupCtx, s.name)
-			switch {
-			case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrInvalidKey):
-			case err != nil:
+			if err != nil && !repofiles.Answered(err) {
 				return fmt.Errorf("reading %s: %w", s.name, err)
 			}
 			if object.Version != s.version {

@@ -45,7 +45,7 @@ type Renew struct {
 
 	// Look is the longest time from one look at an app to the next, while nothing is due. Within
 	// that time the renewal notices a new root, an upload, or a change that another tool or an
-	// attacker has made. Chance makes it a quarter shorter at most. The default is eight hours.
+	// attacker has made. Chance makes it a ninth shorter at most. The default is nine hours.
 	//
 	// A look at an unchanged app costs two requests of the store, and one for each offline targets
 	// role, whose holders may have uploaded. It leaves bins out.
@@ -69,7 +69,7 @@ func (r Renew) early() Renew {
 func (r Renew) withDefaults(store storage.Store) (Renew, error) {
 	r = r.early()
 	r.Every = cmp.Or(r.Every, defaultEvery)
-	r.Look = cmp.Or(r.Look, 8*time.Hour)
+	r.Look = cmp.Or(r.Look, 9*time.Hour)
 	if !(r.Early > 0 && r.Early+r.Jitter < 1) {
 		return r, fmt.Errorf("tufupdate: Renew.Early %v and Jitter %v: not more than 0 and, together, less than 1", r.Early,
 			r.Jitter)

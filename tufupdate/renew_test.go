@@ -152,7 +152,7 @@ func TestAnAppThatFailsHoldsUpNoOther(t *testing.T) {
 		last := u.Renewal()
 		assert.Equal(t, 3, last.Failed)
 		assert.Equal(t, 1, log.count("trouble"), "of the damaged file")
-		assert.Equal(t, 2, log.count("could not be read"), "of the others, when it began and when it had lasted")
+		assert.Equal(t, 2, log.count("cannot be judged"), "of the others, when it began and when it had lasted")
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
+	"github.com/tufonline/tufonline/internal/release"
 	"github.com/tufonline/tufonline/internal/repofiles"
 	"github.com/tufonline/tufonline/storage"
 	"github.com/tufonline/tufonline/tasks"
@@ -29,12 +30,12 @@ type renewer struct {
 
 	// These are of the goroutine that makes the rounds.
 	apps     map[string]*attention
-	outages  int // rounds in a row in which some apps could not be judged
 	unlisted int // rounds in a row in which the apps could not be listed
 
 	mu       sync.Mutex
 	rolled   map[string]bool // apps of which this process has published since the last look
 	progress time.Time       // when something was last looked at; zero if Run is not active
+	leading  time.Time       // since when this process looks; zero if it does not
 	failure  error           // why the last round did not begin
 	last     Renewal
 }
@@ -103,16 +104,25 @@ func (r *renewer) leads() bool {
 
 // round looks at all apps whose time has come.
 func (r *renewer) round(ctx context.Context) {
-	if !r.leads() {
-		r.apps = map[string]*attention{}
-		r.u.health.keep(func(string) bool { return false })
+	leads := r.leads()
+	r.u.health.lead(leads)
+	if !leads {
+		for app := range r.apps { // which it may have to look after again
+			r.apps[app] = &attention{again: true}
+		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.progress, r.failure = time.Now(), nil
+		clear(r.rolled)
+		r.progress, r.leading, r.failure = time.Now(), time.Time{}, nil
 		r.last = Renewal{Began: r.progress, Ended: r.progress, Elsewhere: true}
 		return
 	}
 	round := Renewal{Began: time.Now()}
+	r.mu.Lock()
+	if r.leading.IsZero() {
+		r.leading = round.Began
+	}
+	r.mu.Unlock()
 	before := r.requests.Load()
 	apps, err := r.list(ctx)
 	if err != nil { // those that are known must not expire meanwhile
@@ -158,33 +168,48 @@ func (r *renewer) visit(ctx context.Context, apps []string, round *Renewal) {
 	now := time.Now()
 	var due []string
 	for app, a := range known {
-		if !a.next.After(now) {
+		if a.isDue(now) {
 			due = append(due, app)
 		}
 	}
 	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] })
 	round.Apps, round.Looked = len(known), len(due)
+	round.Added = r.lookAll(ctx, due)
+	if ctx.Err() == nil {
+		r.shareSkew(ctx)
+		r.u.health.report(ctx, time.Now(), round.Began.Add(r.renew.Every))
+	}
+	round.Failed = r.u.health.failed()
+}
+
+// lookAll looks at apps, many at once, and returns for how many it has added tasks.
+func (r *renewer) lookAll(ctx context.Context, apps []string) int {
 	var added atomic.Int64
-	outages := &outages{}
 	var group errgroup.Group
 	group.SetLimit(r.parallel())
-	for _, app := range due {
+	for _, app := range apps {
 		if ctx.Err() != nil {
 			break
 		}
 		group.Go(func() error {
-			addedNow, outage := r.look(ctx, app, known[app])
-			if addedNow {
+			if r.look(ctx, app, r.apps[app]) {
 				added.Add(1)
 			}
-			outages.add(app, outage)
 			r.advance()
 			return nil
 		})
 	}
 	_ = group.Wait() // nobody returns an error
-	round.Added, round.Failed = int(added.Load()), r.u.health.failed()
-	r.report(ctx, outages)
+	return int(added.Load())
+}
+
+// shareSkew notes that the clock of the store, or that of this machine, is wrong.
+func (r *renewer) shareSkew(ctx context.Context) {
+	var t *Trouble
+	if skew := release.Skew(r.store); skew != "" {
+		t = &Trouble{Code: CodeClock, Who: ActorOperator, Text: skew}
+	}
+	r.u.health.share(ctx, t, time.Now())
 }
 
 // parallel returns how many apps are looked at at once. Those that share a rate would all run out
@@ -229,52 +254,33 @@ func (r *renewer) takeRolled() (apps []string) {
 
 // healed looks at apps that were failing and were rolled.
 func (r *renewer) healed(ctx context.Context) {
-	for _, app := range r.takeRolled() {
-		if known, _ := r.u.health.of(app); !known.Healthy() {
-			_, _ = r.look(ctx, app, r.apps[app])
+	apps := slices.DeleteFunc(r.takeRolled(), func(app string) bool {
+		known, _ := r.u.health.of(app)
+		return known.Healthy()
+	})
+	r.lookAll(ctx, apps)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last.Failed = r.u.health.failed()
+}
+
+// overdue returns a function that reports whether a role that was due at a time should have been
+// renewed by now. The renewal has to have had its rounds.
+func (u *Updater) overdue() func(due time.Time) bool {
+	if u.renewer == nil {
+		return func(time.Time) bool { return false }
+	}
+	u.renewer.mu.Lock()
+	since := u.renewer.leading
+	u.renewer.mu.Unlock()
+	return func(due time.Time) bool {
+		if since.IsZero() {
+			return false
 		}
-	}
-}
-
-// An outages counts apps that could not be judged, for reasons that may pass.
-type outages struct {
-	mu    sync.Mutex
-	count int
-	app   string // one of them
-	err   error
-}
-
-func (o *outages) add(app string, err error) {
-	if err == nil {
-		return
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.count++; o.err == nil {
-		o.app, o.err = app, err
-	}
-}
-
-// report logs once that apps could not be judged, and once that they can be again.
-func (r *renewer) report(ctx context.Context, o *outages) {
-	log := r.u.log
-	switch {
-	case o.err == nil && r.outages > 0:
-		log.InfoContext(ctx, "renewal: all apps could be read again", "rounds", r.outages)
-		r.outages = 0
-		return
-	case o.err == nil:
-		return
-	}
-	r.outages++
-	again := time.Now().Add(r.renew.Every)
-	switch r.outages {
-	case 1:
-		log.WarnContext(ctx, "renewal: some apps could not be read", "apps", o.count, "app", o.app, "error", o.err,
-			"again", again)
-	case patience + 1:
-		log.ErrorContext(ctx, "renewal: some apps could not be read for several rounds", "apps", o.count, "app", o.app,
-			"error", o.err, "again", again)
+		if due.Before(since) {
+			due = since
+		}
+		return time.Since(due) > patience*u.renewer.renew.Every
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,62 +21,89 @@ func renewals() uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://github.com/tufonline/tufonline#renewal"))
 }
 
-// add adds a task for roles that are due, unless one is under way. The ID of the first follows from
-// the published timestamp, so all processes with one task store agree on it. After a task has
-// failed, each round adds another, whose ID follows from the round too. Then top-level and
-// delegated roles get a task each: a delegated role's trouble does not hold up the others.
+// The groups of roles that have tasks of their own. At first there is one task for all.
+const (
+	allRoles       = "all"
+	topRoles       = "top"
+	delegatedRoles = "delegated"
+)
+
+// add adds tasks for roles that are due, unless they are under way. At first that is one task,
+// whose ID follows from the published timestamp, so all processes with one task store agree on it.
+// As soon as an attempt at it has failed, top-level and delegated roles have tasks of their own:
+// one group does not wait for the other. After a task has failed, each round adds another.
 //
-// add makes a few calls of the task store, however often a task has failed. A trouble says why one
-// has.
+// add makes a few calls of the task store, however often a task has failed. Troubles say why tasks
+// have.
 func (r *renewer) add(ctx context.Context, app string, a *attention, timestamp [sha256.Size]byte, roles []string,
-) (added bool, trouble *Trouble, err error) {
+) (added bool, troubles []Trouble, err error) {
 	series := fmt.Sprintf("%s %x", app, timestamp)
 	if len(a.tasks) == 0 {
 		id := uuid.NewSHA1(renewals(), []byte(series)).String()
 		added, err := r.addOne(ctx, app, id, roles)
-		if err != nil {
-			return false, nil, err
+		if err == nil {
+			a.tasks = map[string]string{allRoles: id}
 		}
-		a.tasks = []string{id}
-		if added {
-			return true, nil, nil
-		}
-	}
-	underWay := false
-	for _, id := range a.tasks {
-		t, err := r.u.config.Tasks.Get(ctx, id)
-		switch {
-		case errors.Is(err, tasks.ErrNotFound): // past its retention
-		case err != nil:
-			return false, nil, errorf(app, "looking for the task "+id, err)
-		default:
-			// A task that has succeeded has replaced what was published when it was added. If that
-			// is there still, the task has ended just now, or the store was put back.
-			underWay = underWay || !t.State.Ended() || t.State == tasks.StateSuccess && time.Since(t.Updated) < r.renew.Every
-			if t.Result.Error != "" && trouble == nil {
-				trouble = failure(t)
-			}
+		if added || err != nil {
+			return added, nil, err
 		}
 	}
-	if underWay {
-		return false, trouble, nil
+	split := groups(roles)
+	underWay, failed, err := r.state(ctx, app, a.tasks[allRoles])
+	if err != nil || underWay && (failed == nil || len(split) == 1) {
+		return false, failed, err
 	}
 	round := time.Now().UnixNano() / int64(r.renew.Every)
-	top := slices.DeleteFunc(slices.Clone(roles), published.IsDelegated)
-	delegated := slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return !published.IsDelegated(role) })
-	a.tasks = nil
-	for i, roles := range [][]string{top, delegated} {
-		if len(roles) == 0 {
-			continue
+	for _, group := range slices.Sorted(maps.Keys(split)) {
+		if id := a.tasks[group]; id != "" {
+			underWay, t, err := r.state(ctx, app, id)
+			if err != nil {
+				return added, troubles, err
+			}
+			failed, troubles = nil, append(troubles, t...)
+			if underWay {
+				continue
+			}
 		}
-		id := uuid.NewSHA1(renewals(), fmt.Appendf(nil, "%s %d %d", series, round, i)).String()
-		addedNow, err := r.addOne(ctx, app, id, roles)
+		id := uuid.NewSHA1(renewals(), fmt.Appendf(nil, "%s %d %s", series, round, group)).String()
+		addedNow, err := r.addOne(ctx, app, id, split[group])
 		if err != nil {
-			return added, trouble, err
+			return added, troubles, err
 		}
-		a.tasks, added = append(a.tasks, id), added || addedNow
+		a.tasks[group], added = id, added || addedNow
 	}
-	return added, trouble, nil
+	return added, append(troubles, failed...), nil
+}
+
+// groups returns roles by their group.
+func groups(roles []string) map[string][]string {
+	all := map[string][]string{}
+	for _, role := range roles {
+		group := topRoles
+		if published.IsDelegated(role) {
+			group = delegatedRoles
+		}
+		all[group] = append(all[group], role)
+	}
+	return all
+}
+
+// state reports whether a task is under way, and why it has failed so far. A task that has
+// succeeded has replaced what was published when it was added. If that is there still, the task has
+// ended just now, or the store was put back.
+func (r *renewer) state(ctx context.Context, app, id string) (underWay bool, failed []Trouble, err error) {
+	t, err := r.u.config.Tasks.Get(ctx, id)
+	if errors.Is(err, tasks.ErrNotFound) { // past its retention
+		return false, nil, nil
+	}
+	if err != nil {
+		return false, nil, errorf(app, "looking for the task "+id, err)
+	}
+	if t.Result.Error != "" {
+		failed = []Trouble{failure(t)}
+	}
+	justNow := t.State == tasks.StateSuccess && time.Since(t.Updated) < r.renew.Every
+	return !t.State.Ended() || justNow, failed, nil
 }
 
 // addOne adds a task, and reports false if there is one with its ID.
@@ -91,10 +119,16 @@ func (r *renewer) addOne(ctx context.Context, app, id string, roles []string) (a
 	return true, nil
 }
 
-// failure says why a task for roles that are due has failed.
-func failure(t tasks.Task) *Trouble {
-	return &Trouble{
-		Role: "", Code: t.Result.Code, Who: actorOf(t.Result.Code),
-		Text: fmt.Sprintf("%s cannot be renewed: %s", strings.Join(t.Roles, ", "), t.Result.Error),
+// failure says why a task for roles that are due has failed. Those of one that has all kinds are
+// the app's.
+func failure(t tasks.Task) Trouble {
+	trouble := Trouble{Code: t.Result.Code, Who: actorOf(t.Result.Code), Why: t.Result.Error}
+	if !slices.ContainsFunc(t.Roles, func(role string) bool { return !published.IsDelegated(role) }) {
+		trouble.Role = t.Roles[0]
 	}
+	trouble.Text = fmt.Sprintf("%s cannot be renewed (%s)", strings.Join(t.Roles, ", "), t.Result.Code)
+	if trouble.Who != ActorUpdater {
+		trouble.Text += ": " + t.Result.Error
+	}
+	return trouble
 }

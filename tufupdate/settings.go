@@ -206,6 +206,12 @@ func signingPeriod(role *tufmeta.Role, d *tufmeta.Verified, validity time.Durati
 	return period
 }
 
+// sum tells settings apart, but for ValidityOf.
+func (s Settings) sum() [sha256.Size]byte {
+	s.ValidityOf = nil
+	return sha256.Sum256(fmt.Appendf(nil, "%#v", s))
+}
+
 // settings returns a copy of the app's settings, or ErrNotBootstrapped if the app is not ready.
 func (u *Updater) settings(ctx context.Context, app string) (Settings, error) {
 	s, err := u.config.Settings(ctx, app)

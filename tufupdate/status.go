@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tufonline/tufonline/internal/published"
+	"github.com/tufonline/tufonline/internal/release"
 	"github.com/tufonline/tufonline/internal/repofiles"
 )
 
@@ -54,9 +55,12 @@ func (u *Updater) Status(ctx context.Context, app string) (Status, error) {
 		return Status{}, err
 	}
 	set := repofiles.NewSet(u.store, repofiles.State{}, false)
-	s, _, err := u.survey(ctx, app, settings, set, published.Input{BinUploads: true})
+	s, _, err := u.survey(ctx, app, settings, set, published.Input{Thorough: true})
 	if err != nil {
 		return Status{}, err
+	}
+	if skew := release.Skew(u.store); skew != "" {
+		s.troubleOf("", CodeClock, ActorOperator, skew)
 	}
 	u.health.since(app, s.status.Troubles, s.now)
 	return s.status, nil

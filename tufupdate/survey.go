@@ -24,9 +24,12 @@ type survey struct {
 	lead       func(validity time.Duration) time.Duration // how long before it expires a role is due
 	status     Status
 	now        time.Time
-	warnBefore time.Duration   // a role expires
-	warned     map[string]bool // what a warning is about
-	troubles   map[string]int  // where a trouble is in the status, by its key
+	warnBefore time.Duration            // a role expires
+	warned     map[string]bool          // what a warning is about
+	troubles   map[string]int           // where a trouble is in the status, by its key
+	judged     map[string]bool          // roles, and prefixes of bins
+	overdue    func(due time.Time) bool // reports whether a role should have been renewed by now
+	agrees     bool                     // the clock of the store is that of this machine
 	checked    map[string]usability
 
 	due   map[string]bool // roles that are to be renewed now and can be, bins by their prefix
@@ -69,14 +72,12 @@ func (u *Updater) survey(ctx context.Context, app string, settings Settings, set
 	s := &survey{
 		ring: l.Ring, settings: settings, validity: settings.validity(), lead: u.lead(app), status: Status{App: app},
 		now: time.Now(), warnBefore: u.config.WarnExpiry, warned: map[string]bool{}, troubles: map[string]int{},
-		due: map[string]bool{}, checked: map[string]usability{},
+		due: map[string]bool{}, checked: map[string]usability{}, judged: map[string]bool{},
+		overdue: u.overdue(), agrees: release.ClocksAgree(u.store),
 	}
 	whole, err := s.topLevel(ctx, repo, err)
 	if err != nil || !whole {
 		return s, repo, err
-	}
-	if skew := release.Skew(u.store); skew != "" {
-		s.troubleOf("", CodeClock, ActorOperator, skew)
 	}
 	// What comes now may take long. The roles above are surveyed already.
 	in.Depth = published.ToTargets
@@ -205,8 +206,10 @@ func (s *survey) add(ctx context.Context, r surveyed) error {
 	if r.problem != nil {
 		row.Problem = exit(s.status.App, r.problem).Error()
 	}
+	s.judged[r.name()] = true
 	if err := s.schedule(ctx, r, &row); err != nil {
-		s.trouble(r, CodeUnavailable, ActorOperator, err.Error())
+		s.trouble(r, CodeUnavailable, ActorUpdater, fmt.Sprintf("role %s: the settings do not say how long it is valid",
+			r.name())).Why = err.Error()
 	}
 	if r.document != nil {
 		s.awaits(row.Expires)
@@ -232,6 +235,9 @@ func (s *survey) schedule(ctx context.Context, r surveyed, row *RoleStatus) erro
 			return err
 		}
 		row.Due = row.Expires.Add(-max(s.lead(validity), signingPeriod(r.role, r.document, validity)))
+		if s.agrees && r.isTooLong(s.now) { // its signer's clock was ahead
+			row.Due = s.now
+		}
 	}
 	if s.first.IsZero() || row.Due.Before(s.first) {
 		s.first = row.Due
@@ -249,6 +255,11 @@ func (s *survey) awaits(at time.Time) {
 	if at.After(s.now) && (s.event.IsZero() || at.Before(s.event)) {
 		s.event = at
 	}
+}
+
+// isTooLong reports whether a document lives longer than it was signed for.
+func (r surveyed) isTooLong(now time.Time) bool {
+	return r.validity > 0 && r.document.Expires().Sub(now) > r.validity+clockJitter
 }
 
 // isOurs reports whether a role is to be signed here. The timestamp and the snapshot always are,

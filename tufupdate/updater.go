@@ -29,6 +29,7 @@ type Updater struct {
 	renewer  *renewer // nil without Config.Renew
 	health   *health
 	rolls    rolls
+	panics   *panics
 	ran      atomic.Bool // Run has been called
 	forgot   sync.Once   // to warn if it is not
 
@@ -43,14 +44,16 @@ func New(config Config) (*Updater, error) {
 	if err != nil {
 		return nil, err
 	}
+	panics := &panics{log: config.Logger}
+	config = config.guard(panics)
 	u := &Updater{
-		config: config, store: repofiles.Retry(config.Store), log: config.Logger,
+		config: config, panics: panics, store: repofiles.Retry(config.Store), log: config.Logger,
 		memory: repofiles.NewMemory(config.CacheSize), record: repofiles.NewRecord(config.Memory),
 	}
 	u.combiner = &combiner{timeout: config.RollTimeout, next: map[string]*batch{}}
 	u.combiner.roll = func(ctx context.Context, app string, roles []string) (tasks.Result, error) {
-		result, err := guarded(u.log, func() (tasks.Result, error) { return u.roll(ctx, app, roles) })
-		u.rolls.note(err)
+		result, err := guarded(u.panics, func() (tasks.Result, error) { return u.roll(ctx, app, roles) })
+		u.rolls.note(app, err)
 		if err == nil && u.renewer != nil {
 			u.renewer.published(app)
 		}
@@ -126,7 +129,7 @@ func (u *Updater) Roll(ctx context.Context, app string, roles []string) (tasks.R
 	if err := checkNames(app, roles); err != nil {
 		return tasks.Result{}, err
 	}
-	return u.combiner.do(ctx, app, published.Unique(roles))
+	return u.combiner.do(ctx, app, published.Unique(roles), false)
 }
 
 // Task returns a task that was accepted; tasks.ErrNotFound if there is none.
@@ -198,7 +201,7 @@ func (u *Updater) stop() {
 func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) {
 	log := u.log.With("app", t.App, "task", t.ID)
 	log.DebugContext(ctx, "task started", "roles", t.Roles, "attempt", t.Attempt)
-	result, err := u.combiner.do(ctx, t.App, t.Roles)
+	result, err := u.combiner.do(ctx, t.App, t.Roles, t.Attempt > 1)
 	if err == nil {
 		return result, nil
 	}
@@ -207,7 +210,11 @@ func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) 
 	if !kind.permanent {
 		err = tasks.Temporary(err)
 	}
-	log.WarnContext(ctx, "task failed", "roles", t.Roles, "error", err, "code", kind.code, "attempt", t.Attempt,
-		"again", !kind.permanent && t.Attempt < t.MaxAttempts)
+	level, again := slog.LevelWarn, !kind.permanent && t.Attempt < t.MaxAttempts
+	if again && t.Attempt > 1 || u.rolls.many() { // that is known
+		level = slog.LevelDebug
+	}
+	log.Log(ctx, level, "task failed", "roles", t.Roles, "error", err, "code", kind.code, "attempt", t.Attempt,
+		"again", again)
 	return tasks.Result{}, err
 }

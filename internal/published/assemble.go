@@ -19,12 +19,12 @@ type Input struct {
 	Word   Word                    // of the operator
 	Now    time.Time
 
-	Roles      []string // to be signed, Default among them for the roles of a request that names none
-	Depth      Depth
-	Survey     bool // nothing is to be signed: judge every targets role, whether root has expired or not
-	BinUploads bool // in a survey to uploads, look for those of bins too
-	Ahead      bool // name files that may be needed later
-	Cached     bool // but fewer, since most of those that will be needed are cached
+	Roles    []string // to be signed, Default among them for the roles of a request that names none
+	Depth    Depth
+	Survey   bool // nothing is to be signed: judge every targets role, whether root has expired or not
+	Thorough bool // in a survey to uploads, look for those of bins too, and beyond a missing number
+	Ahead    bool // name files that may be needed later
+	Cached   bool // but fewer, since most of those that will be needed are cached
 }
 
 // A Depth says how far down a repository is judged.

@@ -161,6 +161,20 @@ func (r *Repository) Targets() []Target {
 	return targets
 }
 
+// ListedFiles returns the names of the snapshot and of the documents that it lists, without those
+// of bins, as far as they count.
+func (r *Repository) ListedFiles() (names []string) {
+	if r.Snapshot != nil {
+		names = append(names, r.Snapshot.file.Name)
+	}
+	for _, n := range r.targets {
+		if !n.bin && n.listed != nil {
+			names = append(names, n.listed.file.Name)
+		}
+	}
+	return names
+}
+
 // Holding returns who signs for a role. It may need answers of the key provider: then ask it, and
 // call again.
 func (r *Repository) Holding(t Target, ring Custody) (custody.Holding, []custody.Question) {

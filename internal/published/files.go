@@ -156,12 +156,12 @@ func (a *Assembly) findVersioned(f *find, by *tufmeta.Role) error {
 	}
 }
 
-// nextFile returns the file of a later version of a role. In a survey it returns the one after that
-// too, so that holders who have left out a number are told. In a roll that would be one more
+// nextFile returns the file of a later version of a role. A thorough survey returns the one after
+// that too, so that holders who have left out a number are told. Otherwise that would be one more
 // request for each role.
 func (a *Assembly) nextFile(by *tufmeta.Role, version int64) (file, further *repofiles.File, pending error) {
 	file, pending = a.file(by.Name, version, repofiles.Next, by)
-	if a.in.Survey {
+	if a.in.Thorough {
 		var err error
 		if further, err = a.file(by.Name, version+1, repofiles.Next, by); err != nil {
 			pending = err

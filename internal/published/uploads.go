@@ -50,7 +50,7 @@ func (a *Assembly) seeks(n *node) (bool, error) {
 	switch {
 	case !a.in.Survey:
 		return true, nil
-	case a.in.Depth < ToUploads, n.bin && !a.in.BinUploads:
+	case a.in.Depth < ToUploads, n.bin && !a.in.Thorough:
 		return false, nil
 	case a.in.Word.uploads(n):
 		return true, nil

@@ -37,6 +37,16 @@ func Skew(store storage.Store) string {
 		ahead.Abs().Round(time.Second), which)
 }
 
+// ClocksAgree reports whether the clock of a store is that of this machine, as far as is known.
+func ClocksAgree(store storage.Store) bool {
+	clock, ok := storage.As[storage.Clock](store)
+	if !ok {
+		return false
+	}
+	ahead, known := clock.Skew()
+	return known && ahead.Abs() <= maxSkew
+}
+
 // checkClock returns an error if a new document would have expired already by the store's clock. It
 // warns of one that expires before the document that it replaces, although both were signed for the
 // same time.
@@ -46,7 +56,7 @@ func (rel *release) checkClock(store storage.Store, repo *published.Repository, 
 	}
 	theirs := now
 	if clock, ok := storage.As[storage.Clock](store); ok {
-		if ahead, known := clock.Skew(); known && ahead > maxSkew {
+		if ahead, known := clock.Skew(); known && ahead > 0 {
 			theirs = now.Add(ahead)
 		}
 	}

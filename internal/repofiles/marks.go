@@ -133,8 +133,15 @@ func (m *Marks) add(role string, mark Mark) (grew bool) {
 		return grew
 	}
 	marks := m.Roles[role]
+	for i := range marks { // that it was signed here is not forgotten, whoever has seen it first
+		if marks[i].Version == mark.Version && marks[i].Sum == mark.Sum {
+			mark.Validity = max(mark.Validity, marks[i].Validity)
+			grew = grew || mark.Validity > marks[i].Validity
+			marks[i].Validity = mark.Validity
+		}
+	}
 	if slices.ContainsFunc(marks, func(old Mark) bool { return old.covers(mark) }) {
-		return false
+		return grew
 	}
 	marks = slices.DeleteFunc(marks, func(old Mark) bool {
 		return mark.covers(old) && (mark.Version > old.Version || mark.Sum == old.Sum)

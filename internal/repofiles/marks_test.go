@@ -2,6 +2,7 @@ package repofiles_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -123,4 +124,29 @@ func TestMarksAreTheSameInWhateverOrderTheyCome(t *testing.T) {
 	}
 	assert.Equal(t, one, other)
 	assert.False(t, one.Merge(other))
+}
+
+// For how long a document was signed is kept, whoever notes it first, and however many keys more
+// have signed it since.
+func TestValidityIsKeptInAnyOrder(t *testing.T) {
+	sum := [32]byte{1}
+	seen := repofiles.Mark{Version: 3, Sum: sum, Keys: []string{"a"}}
+	signed := seen
+	signed.Validity = time.Hour
+	more := repofiles.Mark{Version: 3, Sum: sum, Keys: []string{"a", "b"}}
+	want := repofiles.Mark{Version: 3, Sum: sum, Keys: []string{"a", "b"}, Validity: time.Hour}
+	of := func(marks ...repofiles.Mark) repofiles.Marks {
+		return repofiles.Marks{Roles: map[string][]repofiles.Mark{"timestamp": marks}}
+	}
+	for _, order := range [][]repofiles.Mark{
+		{seen, signed, more}, {signed, seen, more}, {more, signed, seen}, {more, seen, signed}, {signed, more, seen},
+		{seen, more, signed},
+	} {
+		var m repofiles.Marks
+		for _, mark := range order {
+			m.Merge(of(mark))
+		}
+		assert.Equal(t, of(want), m)
+		assert.False(t, m.Merge(of(signed)), "it is known")
+	}
 }

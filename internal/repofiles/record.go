@@ -100,8 +100,11 @@ func (r *Record) Forget(ctx context.Context, app string) (Marks, error) {
 			return Marks{}, err
 		}
 		was := object.marks
-		if was.Roles == nil && (err != nil || object.version != storage.Absent) {
-			was.Roles = map[string][]Mark{} // something was
+		if was.Empty() {
+			was = Marks{}
+		}
+		if err != nil { // something was
+			was.Roles = map[string][]Mark{}
 		}
 		deleter, ok := storage.As[storage.Deleter](r.store)
 		switch {
