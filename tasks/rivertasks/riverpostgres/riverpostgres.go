@@ -135,8 +135,18 @@ func (d database) Settle(ctx context.Context, o rivertasks.Outcome) (settled boo
 			errors = CASE WHEN $8::jsonb IS NULL THEN errors ELSE array_append(errors, $8::jsonb) END
 		WHERE id = $1 AND attempt = $2 AND attempted_at = $3 AND finalized_at IS NULL`
 	tag, err := d.pool.Exec(ctx, statement, o.Row, o.Attempt, o.Begun, string(o.State), o.Pause.Microseconds(), o.Attempts,
-		o.Output, o.Error)
+		text(o.Output), text(o.Error))
 	return tag.RowsAffected() > 0, err
+}
+
+// text returns JSON as text. Where pgx does not ask for the types of parameters, as a pooler may
+// demand, it sends bytes as a bytea, which is no JSON.
+func text(json []byte) *string {
+	if json == nil {
+		return nil
+	}
+	s := string(json)
+	return &s
 }
 
 // Close implements rivertasks.Database.
