@@ -60,6 +60,29 @@ func TestPostgresKeepsTasksInEachModeOfQueries(t *testing.T) {
 	}
 }
 
+// River tells the worker at once, if it can. Otherwise the row alone says so.
+func TestATaskOnPostgresThatWasCancelledWhileItRanIsNotTriedAgain(t *testing.T) {
+	db := pgserver.Start(t)
+	s := openTasks(t, db, rivertasks.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	running := make(chan error, 1)
+	go func() {
+		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
+			sql(t, db, `UPDATE river_job SET metadata = metadata || '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}'`)
+			return tasks.Result{}, tasks.Temporary(errors.New("store is down"))
+		})
+	}()
+	id := uuid.NewString()
+	require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+	assert.Eventually(t, func() bool {
+		task, err := s.Get(t.Context(), id)
+		return assert.NoError(t, err) && task.State == tasks.StateFailure && task.Attempt == 1 &&
+			assert.Equal(t, "store is down", task.Result.Error)
+	}, patience, 50*time.Millisecond)
+	cancel()
+	require.NoError(t, <-running)
+}
+
 // openTasks opens the tasks in a Postgres database.
 func openTasks(t testing.TB, url string, o rivertasks.Options) *rivertasks.Store {
 	t.Helper()

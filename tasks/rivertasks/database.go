@@ -25,6 +25,10 @@ type Database interface {
 	// Settle writes an outcome into its row of river_job if the row is still that attempt's: id,
 	// attempt and attempted_at are the Outcome's, and the task has not ended. Otherwise it changes
 	// nothing. It reports whether the row was the attempt's. If err is not nil, that is unknown.
+	//
+	//   - If the metadata says that a person has cancelled the job meanwhile, in the member
+	//     cancel_attempted_at, the state is cancelled where the Outcome's is available.
+	//   - If errors has the Outcome's Error already, an earlier call was heeded. Settle changes nothing.
 	Settle(ctx context.Context, o Outcome) (settled bool, err error)
 
 	// Close closes the database.

@@ -36,7 +36,7 @@ type Outcome struct {
 	Begun   time.Time // column attempted_at, as River read it
 
 	// State is completed, cancelled or discarded if the task has ended. Otherwise it is available,
-	// and another attempt may begin after Pause.
+	// and another attempt may begin after Pause, unless the job was cancelled meanwhile.
 	State rivertype.JobState
 	Pause time.Duration
 
