@@ -204,7 +204,7 @@ func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 			return task.State == tasks.StateSuccess
 		}, 2*time.Minute, 50*time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, patience,
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, 3*time.Minute,
 		50*time.Millisecond)
 	cancel()
 	require.NoError(t, <-running)

@@ -47,8 +47,8 @@ func repeat[T any](ctx context.Context, p *patience, call func() (T, error)) (T,
 	}
 }
 
-// leave makes a call that may ignore its context. It does not wait for the call once ctx has ended. A
-// panic is an error: providers and signers are the embedder's code.
+// leave makes a call that may ignore its context. It does not wait for the call once ctx has ended.
+// A panic is an error: providers and signers are the embedder's code.
 func leave[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type answer struct {
 		result T

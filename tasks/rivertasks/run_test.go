@@ -40,6 +40,12 @@ func (s *silent) settle(ctx context.Context, _ Outcome) (bool, error) {
 	<-ctx.Done()
 	return false, ctx.Err()
 }
+
+func (s *silent) write(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (s *silent) client(*river.Config) (client, error) { return s, nil }
 func (s *silent) Close() error                         { return nil }
 func (s *silent) Stopped() <-chan struct{}             { return s.stopped }
