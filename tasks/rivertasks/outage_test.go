@@ -12,8 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/tasks"
 )
 
 // A buffer takes a log from many goroutines.
@@ -100,6 +103,27 @@ func TestAnOutageLastsWhileAnythingFails(t *testing.T) {
 			assert.Len(t, lines(), 2)
 		})
 	}
+}
+
+// readable is a database that answers questions and stores nothing, as on a full disk.
+type readable struct{ silent }
+
+func (*readable) find(context.Context, string) (*rivertype.JobRow, error) {
+	return nil, tasks.ErrNotFound
+}
+func (*readable) write(context.Context) error { return errors.New("disk is full") }
+
+func TestAnOutageLastsWhileOnlyReadsSucceed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log buffer
+		s := &Store{db: &readable{}, options: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+		o := s.newOutage(t.Context())
+		defer o.close()
+		o.trouble("storing an outcome", "disk is full", time.Second)
+		time.Sleep(time.Hour)
+		assert.True(t, o.active())
+		assert.NotContains(t, log.String(), "answers again")
+	})
 }
 
 func TestWhatFailsWhileARunStopsIsNoOutage(t *testing.T) {
