@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -28,6 +29,58 @@ func TestPostgresPassesTheSuiteOfTasks(t *testing.T) {
 		sql(t, db, "CREATE SCHEMA "+schema)
 		return func() tasks.Store { return openTasks(t, db+"&search_path="+schema, rivertasks.Options{}) }
 	}})
+}
+
+// A pooler such as PgBouncer may demand a mode in which pgx prepares no statements.
+func TestPostgresKeepsTasksInEachModeOfQueries(t *testing.T) {
+	db := pgserver.Start(t)
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			s := openTasks(t, db+"&default_query_exec_mode="+mode, rivertasks.Options{Rescue: 10 * time.Second})
+			ctx, cancel := context.WithCancel(t.Context())
+			running := make(chan error, 1)
+			go func() {
+				running <- s.Run(ctx, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+					if task.Attempt == 1 {
+						return tasks.Result{}, tasks.Temporary(errors.New("'store' is \\down"))
+					}
+					return tasks.Result{Roles: task.Roles}, nil
+				})
+			}()
+			id := uuid.NewString()
+			require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+			assert.Eventually(t, func() bool {
+				task, err := s.Get(t.Context(), id)
+				return assert.NoError(t, err) && task.State == tasks.StateSuccess && task.Attempt == 2 &&
+					assert.Equal(t, tasks.Result{Roles: []string{"timestamp"}}, task.Result)
+			}, patience, 50*time.Millisecond)
+			cancel()
+			require.NoError(t, <-running)
+		})
+	}
+}
+
+// River tells the worker at once, if it can. Otherwise the row alone says so.
+func TestATaskOnPostgresThatWasCancelledWhileItRanIsNotTriedAgain(t *testing.T) {
+	db := pgserver.Start(t)
+	s := openTasks(t, db, rivertasks.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	running := make(chan error, 1)
+	go func() {
+		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
+			sql(t, db, `UPDATE river_job SET metadata = metadata || '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}'`)
+			return tasks.Result{}, tasks.Temporary(errors.New("store is down"))
+		})
+	}()
+	id := uuid.NewString()
+	require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+	assert.Eventually(t, func() bool {
+		task, err := s.Get(t.Context(), id)
+		return assert.NoError(t, err) && task.State == tasks.StateFailure && task.Attempt == 1 &&
+			assert.Equal(t, "store is down", task.Result.Error)
+	}, patience, 50*time.Millisecond)
+	cancel()
+	require.NoError(t, <-running)
 }
 
 // openTasks opens the tasks in a Postgres database.
@@ -151,7 +204,7 @@ func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 			return task.State == tasks.StateSuccess
 		}, 2*time.Minute, 50*time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, patience,
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, 3*time.Minute,
 		50*time.Millisecond)
 	cancel()
 	require.NoError(t, <-running)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +111,49 @@ func TestProbeJudgesAStoreThatFailsNowAndThen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A breach may come with a lost answer: one writer is told that it won, and another one overwrites
+// it without being told so.
+func TestProbeSeesThatAWinnerWasOverwrittenByAWriteWhoseAnswerWasLost(t *testing.T) {
+	for _, verb := range []storagetest.Verb{storagetest.Create, storagetest.Replace} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &overwritesOnce{Store: storage.NewMemory(storage.MemoryOptions{}), verb: verb}
+			err := storage.Probe(t.Context(), s, storage.ProbeOptions{})
+			require.ErrorIs(t, err, storage.ErrNoAtomicWrites, "%v", verb)
+		})
+	}
+}
+
+// overwritesOnce is a store that refuses as it should, but for one call of a verb.
+type overwritesOnce struct {
+	storage.Store
+	verb storagetest.Verb
+	once sync.Once
+}
+
+func (s *overwritesOnce) Create(ctx context.Context, key string, data []byte) (storage.Version, error) {
+	v, err := s.Store.Create(ctx, key, data)
+	return s.refuse(ctx, storagetest.Create, key, data, v, err)
+}
+
+func (s *overwritesOnce) Replace(ctx context.Context, key string, old storage.Version, data []byte,
+) (storage.Version, error) {
+	v, err := s.Store.Replace(ctx, key, old, data)
+	return s.refuse(ctx, storagetest.Replace, key, data, v, err)
+}
+
+func (s *overwritesOnce) refuse(ctx context.Context, verb storagetest.Verb, key string, data []byte, v storage.Version,
+	err error,
+) (storage.Version, error) {
+	if err == nil || verb != s.verb {
+		return v, err
+	}
+	s.once.Do(func() {
+		_, _ = overwrites{s.Store}.Replace(ctx, key, storage.Absent, data)
+		err = errors.New("answer lost")
+	})
+	return v, err
 }
 
 // overwrites is a store that heeds no condition.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,25 +25,24 @@ func (p probe) raceToCreate(ctx context.Context) error {
 	winner, err := race("create", p.key, ErrExists, func(data []byte) (Version, error) {
 		return p.store.Create(ctx, p.key, data)
 	})
-	if err != nil {
+	if err == nil {
+		err = p.createAgain(ctx, winner)
+	}
+	if err = p.remains(ctx, winner, err); err != nil {
 		return err
 	}
-	_, err = p.store.Create(ctx, p.key, winner.Data)
+	_, err = p.store.Replace(ctx, missing(p.key), winner.Version, []byte("replaces nothing"))
+	return worst(expect(err, ErrConflict, "replace "+missing(p.key)+", which does not exist"),
+		p.holdsNothing(ctx, missing(p.key)))
+}
+
+func (p probe) createAgain(ctx context.Context, winner Object) error {
+	_, err := p.store.Create(ctx, p.key, winner.Data)
 	if err := expect(err, nil, "create "+p.key+" again with the same bytes"); err != nil {
 		return err
 	}
 	_, err = p.store.Create(ctx, p.key, []byte("too late"))
-	if err := expect(err, ErrExists, "create "+p.key+" again with other bytes"); err != nil {
-		return err
-	}
-	if err := p.holds(ctx, winner); err != nil {
-		return err
-	}
-	_, err = p.store.Replace(ctx, missing(p.key), winner.Version, []byte("replaces nothing"))
-	if err := expect(err, ErrConflict, "replace "+missing(p.key)+", which does not exist"); err != nil {
-		return err
-	}
-	return p.holdsNothing(ctx, missing(p.key))
+	return expect(err, ErrExists, "create "+p.key+" again with other bytes")
 }
 
 func (p probe) raceToReplace(ctx context.Context) error {
@@ -53,32 +53,51 @@ func (p probe) raceToReplace(ctx context.Context) error {
 	winner, err := race("replace", p.key, ErrConflict, func(data []byte) (Version, error) {
 		return p.store.Replace(ctx, p.key, old, data)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.replaceAgain(ctx, old, winner)
 	}
-	_, err = p.store.Replace(ctx, p.key, old, winner.Data)
+	return p.remains(ctx, winner, err)
+}
+
+func (p probe) replaceAgain(ctx context.Context, old Version, winner Object) error {
+	_, err := p.store.Replace(ctx, p.key, old, winner.Data)
 	if err := expect(err, nil, "replace "+p.key+" again with the same bytes"); err != nil {
 		return err
 	}
 	_, err = p.store.Replace(ctx, p.key, old, []byte("too late"))
-	if err := expect(err, ErrConflict, "replace a version of "+p.key+" that is gone"); err != nil {
-		return err
-	}
-	return p.holds(ctx, winner)
+	return expect(err, ErrConflict, "replace a version of "+p.key+" that is gone")
 }
 
 func (p probe) raceToBeFirst(ctx context.Context) error {
 	winner, err := race("replace", p.key, ErrConflict, func(data []byte) (Version, error) {
 		return p.store.Replace(ctx, p.key, Absent, data)
 	})
-	if err != nil {
+	return p.remains(ctx, winner, err)
+}
+
+// remains checks that what the winner of a race has written is still there, also if another call
+// failed with err: once one writer has won, no other write may land. Without a winner it returns
+// err.
+func (p probe) remains(ctx context.Context, winner Object, err error) error {
+	if winner.Data == nil || errors.Is(err, ErrNoAtomicWrites) {
 		return err
 	}
-	return p.holds(ctx, winner)
+	return worst(err, p.holds(ctx, winner))
+}
+
+// worst returns the first breach, or else the first error.
+func worst(errs ...error) (worst error) {
+	for _, err := range errs {
+		if errors.Is(err, ErrNoAtomicWrites) {
+			return err
+		}
+		worst = cmp.Or(worst, err)
+	}
+	return worst
 }
 
 // race starts writers that all want to write their own bytes at the same moment, and returns what
-// the one that won has written.
+// the one that won has written. It does so too if it returns an error, unless no writer won.
 func race(verb, key string, refusal error, write func(data []byte) (Version, error)) (Object, error) {
 	type attempt struct {
 		Object
@@ -114,7 +133,7 @@ func race(verb, key string, refusal error, write func(data []byte) (Version, err
 		return Object{}, breach("%d of %d racing writers were told that they won: %s %s", len(winners), probeWriters, verb,
 			key)
 	}
-	if failed != nil {
+	if len(winners) == 0 && failed != nil {
 		return Object{}, failed
 	}
 	if len(winners) == 0 {
@@ -123,7 +142,7 @@ func race(verb, key string, refusal error, write func(data []byte) (Version, err
 	if winners[0].Version == Absent {
 		return Object{}, breach("a write that succeeded returned no version: %s %s", verb, key)
 	}
-	return winners[0], nil
+	return winners[0], failed
 }
 
 func (p probe) holds(ctx context.Context, want Object) error {

@@ -4,8 +4,9 @@ import "errors"
 
 // The codes that a Store sets by itself. Work sets others with [WithCode].
 const (
-	CodePanic = "panic" // work panicked, or ended its goroutine
-	CodeLost  = "lost"  // the attempt lost its worker
+	CodePanic     = "panic"     // work panicked, or ended its goroutine
+	CodeLost      = "lost"      // the attempt lost its worker
+	CodeCancelled = "cancelled" // a person cancelled the task with the store's own tools
 )
 
 // WithCode marks an error of work with the code for Result.Code, which says what kind of error it

@@ -99,7 +99,8 @@ type Store interface {
 	//   - If work returns an error, the task ends in StateFailure with the error's text and code.
 	//     [WithCode] gives an error its code. Run ignores Error and Code of work's Result.
 	//   - If the error is [Temporary], the store may begin other attempts later, a limited number.
-	//   - If work panics, that is an error with CodePanic that is not Temporary.
+	//   - If work panics or ends its goroutine, that is an error with CodePanic that is not
+	//     Temporary.
 	//   - If a started task loses its worker, it is worked again. So work must be safe to repeat.
 	//     If that was its last attempt, the task ends in StateFailure with CodeLost.
 	//

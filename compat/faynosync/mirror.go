@@ -51,6 +51,8 @@ func (m *Mirror) Add(ctx context.Context, t tasks.Task) error {
 	if err := m.Store.Add(ctx, t); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	m.write(ctx, tasks.Task{ID: t.ID, State: tasks.StatePending}, "NX") // a worker may have written the record already
 	return nil
 }
@@ -59,6 +61,7 @@ func (m *Mirror) Add(ctx context.Context, t tasks.Task) error {
 func (m *Mirror) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	return m.Store.Run(ctx, func(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
 		m.report(ctx, t)
+		result, err = tasks.Result{}, tasks.WithCode(errors.New("work ended without a result"), tasks.CodePanic) // Goexit
 		defer func() {
 			p := recover()
 			if p != nil {
@@ -87,20 +90,21 @@ func ended(t tasks.Task, result tasks.Result, err error) tasks.Task {
 }
 
 // report writes the record of a task at an attempt. A worker that stalled finds another attempt, or
-// an ended task, in the store. The record is the store's then.
+// an ended task, in the store. The record is the store's then. One deadline is for the question and
+// the record: a worker that stalls between them writes nothing.
 func (m *Mirror) report(ctx context.Context, t tasks.Task) {
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
+	asking, stop := context.WithTimeout(ctx, patience/2) // a silent store leaves time for the record
+	defer stop()
 	if kept, err := m.Get(asking, t.ID); err == nil && (kept.Attempt != t.Attempt || kept.State.Ended()) {
 		t = kept
 	}
 	m.write(ctx, t, "")
 }
 
-// write writes the record of a task. mode is Redis's NX or empty.
+// write writes the record of a task until ctx ends. mode is Redis's NX or empty.
 func (m *Mirror) write(ctx context.Context, t tasks.Task, mode string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
 	data, err := json.Marshal(jsonform.RecordOf(t))
 	if err == nil {
 		err = m.client.SetArgs(ctx, "task:"+t.ID, data, redis.SetArgs{Mode: mode, TTL: tasks.Retention}).Err()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,12 +40,14 @@ func TestAMirrorIsATaskStore(t *testing.T) {
 type attempt struct {
 	tasks.Store
 	task   tasks.Task
-	kept   tasks.Task // what Get returns, if not task
-	refuse error      // from Add
-	panics any        // the value of the panic that reached Run
+	kept   tasks.Task    // what Get returns, if not task
+	refuse error         // from Add
+	panics any           // the value of the panic that reached Run
+	stalls time.Duration // how long the process stops once Get has its answer
 }
 
 func (a *attempt) Get(context.Context, string) (tasks.Task, error) {
+	defer time.Sleep(a.stalls)
 	if a.kept.ID == "" {
 		return a.task, nil
 	}
@@ -191,6 +194,38 @@ func TestAWorkerThatStalledChangesNoRecord(t *testing.T) {
 			assert.NotContains(t, value, "stalled")
 		})
 	}
+}
+
+// Meanwhile another worker may have written its record.
+func TestAWorkerThatStallsBetweenTheStoreAndRedisChangesNoRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeRedis()
+		f.values["task:"+id] = `{"state":"SUCCESS"}`
+		var log bytes.Buffer
+		task := tasks.Task{ID: id, State: tasks.StateStarted, Attempt: 1, MaxAttempts: 20}
+		mirror := faynosync.NewMirror(&attempt{task: task, stalls: time.Minute}, f.client(t), logTo(&log))
+		require.NoError(t, mirror.Run(t.Context(), func(context.Context, tasks.Task) (tasks.Result, error) {
+			return tasks.Result{}, nil
+		}))
+		value, _ := f.get("task:" + id)
+		assert.JSONEq(t, `{"state":"SUCCESS"}`, value)
+		assert.Equal(t, 2, bytes.Count(log.Bytes(), []byte("level=WARN")), "%s", &log)
+	})
+}
+
+func TestTheRecordOfWorkThatEndedItsGoroutineSaysFailure(t *testing.T) {
+	f := newFakeRedis()
+	mirror := faynosync.NewMirror(tasks.NewMemory(tasks.MemoryOptions{}), f.client(t), faynosync.MirrorOptions{})
+	require.NoError(t, mirror.Add(t.Context(), tasks.Task{ID: id, App: "acme", Roles: []string{"timestamp"}}))
+	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(t, mirror.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
+		cancel()
+		runtime.Goexit()
+		return tasks.Result{}, nil
+	}))
+	assert.Equal(t, "FAILURE", record(t, f)["state"])
+	value, _ := f.get("task:" + id)
+	assert.Contains(t, value, "panic")
 }
 
 func TestATaskThatIsNotAcceptedHasNoRecord(t *testing.T) {

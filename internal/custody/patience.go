@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -25,10 +26,10 @@ const (
 type patience struct{ failed atomic.Int32 }
 
 // repeat makes a call until it succeeds, a few times at most. That there is no such key is an
-// answer.
+// answer. When ctx ends, repeat leaves behind a call that goes on.
 func repeat[T any](ctx context.Context, p *patience, call func() (T, error)) (T, error) {
 	for try, pause := 1, firstPause; ; try, pause = try+1, 4*pause {
-		result, err := call()
+		result, err := leave(ctx, call)
 		if err == nil || errors.Is(err, keys.ErrNoKey) || ctx.Err() != nil || p.failed.Load() >= lasting {
 			return result, err
 		}
@@ -43,6 +44,33 @@ func repeat[T any](ctx context.Context, p *patience, call func() (T, error)) (T,
 			timer.Stop()
 			return result, err
 		}
+	}
+}
+
+// leave makes a call that may ignore its context. It does not wait for the call once ctx has ended.
+// A panic is an error: providers and signers are the embedder's code.
+func leave[T any](ctx context.Context, call func() (T, error)) (T, error) {
+	type answer struct {
+		result T
+		err    error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		a := answer{err: errors.New("the call ended without an answer")}
+		defer func() {
+			if p := recover(); p != nil {
+				a.err = fmt.Errorf("panic: %v", p)
+			}
+			done <- a
+		}()
+		a.result, a.err = call()
+	}()
+	select {
+	case a := <-done:
+		return a.result, a.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 

@@ -25,6 +25,11 @@ type Database interface {
 	// Settle writes an outcome into its row of river_job if the row is still that attempt's: id,
 	// attempt and attempted_at are the Outcome's, and the task has not ended. Otherwise it changes
 	// nothing. It reports whether the row was the attempt's. If err is not nil, that is unknown.
+	//
+	//   - If the metadata has a member cancel_attempted_at, a person has cancelled the job. Then
+	//     the state becomes cancelled if the Outcome's is available.
+	//   - If the column errors has the Outcome's Error already, an earlier call has settled the
+	//     attempt. The row is not the attempt's any more.
 	Settle(ctx context.Context, o Outcome) (settled bool, err error)
 
 	// Close closes the database.
@@ -64,6 +69,7 @@ type database interface {
 	Insert(ctx context.Context, args river.JobArgs, opts *river.InsertOpts) (*rivertype.JobInsertResult, error)
 	find(ctx context.Context, id string) (*rivertype.JobRow, error) // tasks.ErrNotFound
 	settle(ctx context.Context, o Outcome) (settled bool, err error)
+	write(ctx context.Context) error // writes something, as a probe
 	client(config *river.Config) (client, error)
 	Close() error
 }
@@ -101,6 +107,14 @@ func (c connection[TTx]) find(ctx context.Context, id string) (*rivertype.JobRow
 
 func (c connection[TTx]) settle(ctx context.Context, o Outcome) (settled bool, err error) {
 	return c.db.Settle(ctx, o)
+}
+
+// write writes what River writes of the queue from time to time: that it is in use.
+func (c connection[TTx]) write(ctx context.Context) error {
+	_, err := c.driver.GetExecutor().QueueCreateOrSetUpdatedAt(ctx, &riverdriver.QueueCreateOrSetUpdatedAtParams{
+		Metadata: []byte("{}"), Name: queue,
+	})
+	return err
 }
 
 func (c connection[TTx]) client(config *river.Config) (client, error) {

@@ -60,6 +60,9 @@ func taskOf(row *rivertype.JobRow) (tasks.Task, error) {
 	if n := len(row.Errors); s != tasks.StateSuccess && n > 0 && row.Errors[n-1].Attempt > last.Number {
 		t.Result = tasks.Result{Error: row.Errors[n-1].Error, Code: tasks.CodeLost}
 	}
+	if s == tasks.StateFailure && t.Result.Error == "" { // River says nothing of a job that waited
+		t.Result = tasks.Result{Error: "it was cancelled", Code: tasks.CodeCancelled}
+	}
 	return t, nil
 }
 

@@ -2,25 +2,26 @@ package rivertasks
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/tufonline/tufonline/tasks"
 )
 
 const (
-	quiet        = 5 * time.Second // without trouble, after which the database is asked
+	// quiet is how long there has to be no trouble before the outage may end. It is longer than the
+	// longest gap between two tries: River's elector pauses for up to 70 seconds.
+	quiet        = 90 * time.Second
 	probePause   = time.Second
 	probeTimeout = 5 * time.Second
 )
 
 // An outage is the time in which the database fails. It is logged once when it begins and once when
-// it ends. Each Run has one, which River's log and the Run itself tell of trouble.
+// it ends. Each Run has one, which River's log and the Run itself tell of trouble. It ends when
+// nothing has failed for a while and a write has succeeded since.
 type outage struct {
 	log   *slog.Logger
-	probe func(context.Context) error // asks the database something
+	probe func(context.Context) error // writes something to the database
+	run   context.Context             // ends when the Run is told to stop
 	ctx   context.Context             // ends with the Run
 	end   context.CancelFunc
 	watch sync.WaitGroup
@@ -32,14 +33,9 @@ type outage struct {
 }
 
 // newOutage returns what Run needs to log outages. The caller calls close.
-func (s *Store) newOutage(ctx context.Context) *outage {
-	ctx, end := context.WithCancel(context.WithoutCancel(ctx)) // a Run that stops still writes outcomes
-	return &outage{log: s.options.Logger, ctx: ctx, end: end, probe: func(ctx context.Context) error {
-		if _, err := s.db.find(ctx, "no such task"); !errors.Is(err, tasks.ErrNotFound) {
-			return err
-		}
-		return nil
-	}}
+func (s *Store) newOutage(run context.Context) *outage {
+	ctx, end := context.WithCancel(context.WithoutCancel(run)) // a Run that stops still writes outcomes
+	return &outage{log: s.options.Logger, run: run, ctx: ctx, end: end, probe: s.db.write}
 }
 
 // close stops the watch. After it, trouble does nothing.
@@ -50,12 +46,13 @@ func (o *outage) close() {
 	o.watch.Wait()
 }
 
-// trouble says that something failed, which is tried again after retry at the latest.
+// trouble says that something failed, which is tried again after retry at the latest. What fails
+// while the Run stops begins no outage.
 func (o *outage) trouble(what, why string, retry time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = time.Now()
-	if o.lasts || o.ctx.Err() != nil {
+	if o.lasts || o.run.Err() != nil || o.ctx.Err() != nil {
 		return
 	}
 	o.lasts, o.since = true, o.last
@@ -87,8 +84,7 @@ func (o *outage) await() {
 	}
 }
 
-// isQuiet reports whether there was no trouble lately. A database may answer questions and store
-// nothing.
+// isQuiet reports whether there was no trouble lately.
 func (o *outage) isQuiet() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/tufonline/tufonline/tasks"
 )
 
 // A buffer takes a log from many goroutines.
@@ -44,7 +47,7 @@ func logged(t *testing.T, probe func(context.Context) error) (o *outage, river *
 		return a
 	}}))
 	ctx, end := context.WithCancel(t.Context())
-	o = &outage{log: to, ctx: ctx, end: end, probe: probe}
+	o = &outage{log: to, run: t.Context(), ctx: ctx, end: end, probe: probe}
 	return o, riverLogger(to, o), func() []string {
 		synctest.Wait()
 		return strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -79,23 +82,60 @@ func TestAnOutageIsALineWhenItBeginsAndOneWhenItEnds(t *testing.T) {
 		require.Equal(t, []string{begin, end}, lines())
 
 		river.Error("producer: Error fetching jobs", "err", "no connection", "queue", "tuf_online")
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		require.Equal(t, []string{begin, end, begin, strings.Replace(end, "10m0s", "0s", 1)}, lines(), "another outage")
 	})
 }
 
-// A full disk answers questions.
+// River's elector pauses for up to 70 seconds after a failure, and the probe may meet a moment
+// between two failures.
 func TestAnOutageLastsWhileAnythingFails(t *testing.T) {
+	for _, gap := range []time.Duration{time.Second, 15 * time.Second, 70 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			o, river, lines := logged(t, func(context.Context) error { return nil })
+			defer o.close()
+			for range 600 {
+				river.Error("producer: Error fetching jobs", "err", "disk is full")
+				time.Sleep(gap)
+			}
+			assert.Len(t, lines(), 1)
+			time.Sleep(2 * time.Minute)
+			assert.Len(t, lines(), 2)
+		})
+	}
+}
+
+// readable is a database that answers questions and stores nothing, as on a full disk.
+type readable struct{ silent }
+
+func (*readable) find(context.Context, string) (*rivertype.JobRow, error) {
+	return nil, tasks.ErrNotFound
+}
+func (*readable) write(context.Context) error { return errors.New("disk is full") }
+
+func TestAnOutageLastsWhileOnlyReadsSucceed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log buffer
+		s := &Store{db: &readable{}, options: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
+		o := s.newOutage(t.Context())
+		defer o.close()
+		o.trouble("storing an outcome", "disk is full", time.Second)
+		time.Sleep(time.Hour)
+		assert.True(t, o.active())
+		assert.NotContains(t, log.String(), "answers again")
+	})
+}
+
+func TestWhatFailsWhileARunStopsIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, river, lines := logged(t, func(context.Context) error { return nil })
 		defer o.close()
-		for range 600 {
-			river.Error("producer: Error fetching jobs", "err", "disk is full")
-			time.Sleep(time.Second)
-		}
-		assert.Len(t, lines(), 1)
-		time.Sleep(time.Minute)
-		assert.Len(t, lines(), 2)
+		var stop context.CancelFunc
+		o.run, stop = context.WithCancel(t.Context())
+		stop()
+		river.Error("producer: Error fetching jobs", "err", "context canceled")
+		o.trouble("storing an outcome", "no connection", time.Second)
+		assert.Equal(t, []string{""}, lines())
 	})
 }
 

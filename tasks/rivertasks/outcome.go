@@ -26,8 +26,8 @@ import (
 //     own any more, and Settle changes nothing
 //   - when the task has ended, be it by the rescuer after the last attempt: Settle changes nothing
 //
-// The answer of Settle may be lost, so it may be called again. The second call either finds the
-// row as the first one left it, or not its own.
+// The answer of Settle may be lost, so it may be called again. If the first call changed the row,
+// the second one changes nothing.
 type Outcome struct {
 	// These name the attempt. River counts a postponed attempt again under the same number, but
 	// Begun differs.
@@ -36,7 +36,7 @@ type Outcome struct {
 	Begun   time.Time // column attempted_at, as River read it
 
 	// State is completed, cancelled or discarded if the task has ended. Otherwise it is available,
-	// and another attempt may begin after Pause.
+	// and another attempt may begin after Pause, unless the job was cancelled meanwhile.
 	State rivertype.JobState
 	Pause time.Duration
 

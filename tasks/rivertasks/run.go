@@ -25,12 +25,13 @@ const (
 func (s *Store) Run(ctx context.Context, work func(context.Context, tasks.Task) (tasks.Result, error)) error {
 	o := s.newOutage(ctx)
 	defer o.close()
+	w := newWorker(s.options, s.settler(o), work)
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, newWorker(s.options, s.settler(o), work)); err != nil {
+	if err := river.AddWorkerSafely(workers, w); err != nil {
 		return fmt.Errorf("run tasks: %w", err)
 	}
 	for ctx.Err() == nil {
-		if err := s.run(ctx, workers, o); err != nil {
+		if err := s.run(ctx, workers, w, o); err != nil {
 			o.trouble("start of River", err.Error(), restartPause)
 			select {
 			case <-time.After(restartPause):
@@ -53,7 +54,7 @@ func (s *Store) settler(o *outage) func(context.Context, Outcome) (bool, error) 
 }
 
 // run works tasks until ctx ends or River stops by itself.
-func (s *Store) run(ctx context.Context, workers *river.Workers, o *outage) error {
+func (s *Store) run(ctx context.Context, workers *river.Workers, w *worker, o *outage) error {
 	c, err := s.db.client(&river.Config{
 		ID:                          uuid.NewString(),
 		Queues:                      map[string]river.QueueConfig{queue: {MaxWorkers: s.options.Workers}},
@@ -81,7 +82,7 @@ func (s *Store) run(ctx context.Context, workers *river.Workers, o *outage) erro
 	case <-c.Stopped():
 		return errors.New("stopped by itself")
 	case <-ctx.Done():
-		s.stop(outlive, cancel, c)
+		s.stop(outlive, cancel, c, w)
 		return nil
 	}
 }
@@ -93,19 +94,19 @@ func start(ctx, outlive context.Context, cancel context.CancelFunc, c client) er
 	return c.Start(outlive)
 }
 
-// stop lets River finish the started tasks. It gives up once they count as lost, so that a silent
-// database does not hold it up for ever.
-func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c client) {
+// stop lets River finish the started tasks, and waits for all calls of work. It gives up once they
+// count as lost, so that a silent database does not hold it up for ever.
+func (s *Store) stop(outlive context.Context, cancel context.CancelFunc, c client, w *worker) {
 	finish, cancelFinish := context.WithTimeout(outlive, s.options.Rescue)
 	defer cancelFinish()
-	if c.Stop(finish) == nil {
+	if c.Stop(finish) == nil && w.idle(finish) == nil {
 		return
 	}
 	cancel()
 	leave, cancelLeave := context.WithTimeout(context.WithoutCancel(outlive), cancelTimeout)
 	defer cancelLeave()
 	s.options.Logger.WarnContext(leave, "tasks: some started tasks did not end and will be worked again",
-		"error", c.Stop(leave))
+		"error", errors.Join(c.Stop(leave), w.idle(leave)))
 }
 
 // backoff is a river.ClientRetryPolicy. River uses it for tasks that lost their worker.

@@ -40,6 +40,12 @@ func (s *silent) settle(ctx context.Context, _ Outcome) (bool, error) {
 	<-ctx.Done()
 	return false, ctx.Err()
 }
+
+func (s *silent) write(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (s *silent) client(*river.Config) (client, error) { return s, nil }
 func (s *silent) Close() error                         { return nil }
 func (s *silent) Stopped() <-chan struct{}             { return s.stopped }
@@ -75,6 +81,33 @@ func TestRunEndsThoughTheDatabaseIsSilent(t *testing.T) {
 				cancel()
 				require.NoError(t, <-done)
 				assert.LessOrEqual(t, time.Since(begun), s.options.Rescue+cancelTimeout)
+			})
+		})
+	}
+}
+
+// River forgets an attempt if it worked two at one task. Then its Stop does not wait.
+func TestRunWaitsForTheWorkThatRiverForgot(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"that ends": 10 * time.Second, "that does not end": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &Store{options: Options{Rescue: time.Minute, Workers: 1, Logger: slog.New(slog.DiscardHandler)}}
+				begun := time.Now()
+				row := &rivertype.JobRow{
+					ID: 1, Attempt: 1, MaxAttempts: 20, AttemptedAt: &begun, State: rivertype.JobStateRunning,
+					EncodedArgs: []byte(`{"id":"a","app":"acme","roles":["timestamp"]}`), Metadata: []byte(`{}`),
+				}
+				w := newWorker(s.options, func(context.Context, Outcome) (bool, error) { return true, nil },
+					func(context.Context, tasks.Task) (tasks.Result, error) {
+						time.Sleep(takes)
+						return tasks.Result{}, nil
+					})
+				go func() { _ = w.Work(t.Context(), &river.Job[job]{JobRow: row}) }()
+				synctest.Wait()
+				outlive, cancel := context.WithCancel(t.Context())
+				s.stop(outlive, cancel, &silent{}, w)
+				assert.Equal(t, min(takes, s.options.Rescue+cancelTimeout), time.Since(begun))
+				time.Sleep(takes)
 			})
 		})
 	}

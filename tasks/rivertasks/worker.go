@@ -2,6 +2,7 @@ package rivertasks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -24,8 +25,10 @@ type worker struct {
 	share   int           // how many tasks of one app are worked at once
 	log     *slog.Logger
 
-	mu   sync.Mutex
-	apps map[string]int // how many tasks of each app are worked now
+	mu    sync.Mutex
+	apps  map[string]int // how many tasks of each app are worked now
+	calls int            // of Work that have not returned
+	none  chan struct{}  // closed when calls falls to zero
 }
 
 func newWorker(o Options, settler func(context.Context, Outcome) (bool, error),
@@ -33,7 +36,7 @@ func newWorker(o Options, settler func(context.Context, Outcome) (bool, error),
 ) *worker {
 	return &worker{
 		work: work, settler: settler, limit: o.workLimit(), margin: o.margin(), share: max(1, o.Workers/2), log: o.Logger,
-		apps: map[string]int{},
+		apps: map[string]int{}, none: make(chan struct{}),
 	}
 }
 
@@ -57,8 +60,42 @@ func (w *worker) leave(app string) {
 	}
 }
 
+// begin counts a call of Work until done is called.
+func (w *worker) begin() (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.calls--; w.calls == 0 {
+			close(w.none)
+			w.none = make(chan struct{})
+		}
+	}
+}
+
+// idle waits until no call of Work is under way. River counts jobs and not calls: when a process
+// works two attempts at one task, River forgets the second one at the end of the first.
+func (w *worker) idle(ctx context.Context) error {
+	for {
+		w.mu.Lock()
+		calls, none := w.calls, w.none
+		w.mu.Unlock()
+		if calls == 0 {
+			return nil
+		}
+		select {
+		case <-none:
+		case <-ctx.Done():
+			return fmt.Errorf("%d attempts are still worked: %w", calls, context.Cause(ctx))
+		}
+	}
+}
+
 // Work implements river.Worker. It writes the outcome itself, so that River has nothing to write.
 func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
+	defer w.begin()()
 	o, err := w.attempt(ctx, j.JobRow)
 	if err != nil {
 		return err
@@ -70,6 +107,9 @@ func (w *worker) Work(ctx context.Context, j *river.Job[job]) error {
 // settled is the error that has River write nothing about an attempt. River takes it for the errors
 // of a batch of jobs, and there is none. To River, nil would mean that the attempt which is running
 // has succeeded, and any other error that it has failed. That attempt may be another worker's.
+//
+// One case is left: if a person cancels a job while an attempt stalls, and retries it, River writes
+// the cancel when the stalled attempt ends, though another one is running.
 type settled struct{}
 
 func (settled) Error() string               { return "the outcome is written already" }
@@ -82,25 +122,49 @@ func (w *worker) attempt(ctx context.Context, row *rivertype.JobRow) (Outcome, e
 	if err != nil {
 		return outcomeOf(ctx, row, tasks.Result{}, err)
 	}
+	left := w.left(*row.AttemptedAt)
+	if left <= 0 {
+		late := errors.New("the attempt began too late: its process was stopped, or its clock is not the database's")
+		return outcomeOf(ctx, row, tasks.Result{}, tasks.Temporary(late))
+	}
 	if !w.enter(t.App) {
 		return postponed(row, snooze/2+rand.N(snooze)), nil
 	}
 	defer w.leave(t.App)
-	result, err := w.do(ctx, t)
+	result, err := w.do(ctx, left, t)
 	return outcomeOf(ctx, row, result, err)
 }
 
-// do calls work. It returns a panic as an error.
-func (w *worker) do(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = tasks.WithCode(fmt.Errorf("panic: %v", p), tasks.CodePanic)
-		}
-	}()
+// plausible is the most that an attempt can be late. If the row says more, a clock is wrong.
+const plausible = 24 * time.Hour
+
+// left returns how long an attempt may work that the database has counted since begun.
+func (w *worker) left(begun time.Time) time.Duration {
+	since := time.Since(begun)
+	if since < 0 || since > plausible { // by a clock that is not this machine's
+		since = 0
+	}
+	return w.limit - since
+}
+
+// do calls work. It returns a panic as an error, and so it does if work ends its goroutine: River
+// would wait for that one for ever.
+func (w *worker) do(ctx context.Context, left time.Duration, t tasks.Task) (tasks.Result, error) {
 	late := fmt.Errorf("a task may take %v: %w", w.limit, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, w.limit, late)
+	ctx, cancel := context.WithTimeoutCause(ctx, left, late)
 	defer cancel()
-	return w.work(ctx, t)
+	result, err := tasks.Result{}, tasks.WithCode(errors.New("work ended without a result"), tasks.CodePanic)
+	var working sync.WaitGroup
+	working.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err = tasks.WithCode(fmt.Errorf("panic: %v", p), tasks.CodePanic)
+			}
+		}()
+		result, err = w.work(ctx, t)
+	})
+	working.Wait()
+	return result, err
 }
 
 // snooze is the mean pause of a task while its app has its share of the workers.

@@ -21,10 +21,17 @@ func attempt(ctx context.Context, t *testing.T, settle func(context.Context, Out
 	work func(context.Context, tasks.Task) (tasks.Result, error),
 ) {
 	t.Helper()
+	attemptAt(ctx, t, time.Now(), settle, work)
+}
+
+// attemptAt runs an attempt that the database has counted since begun.
+func attemptAt(ctx context.Context, t *testing.T, begun time.Time, settle func(context.Context, Outcome) (bool, error),
+	work func(context.Context, tasks.Task) (tasks.Result, error),
+) {
+	t.Helper()
 	o := Options{Rescue: 15 * time.Minute, Workers: 1, Logger: slog.New(slog.DiscardHandler)}
-	now := time.Now()
 	row := &rivertype.JobRow{
-		ID: 1, Attempt: 1, MaxAttempts: 20, AttemptedAt: &now, State: rivertype.JobStateRunning,
+		ID: 1, Attempt: 1, MaxAttempts: 20, AttemptedAt: &begun, State: rivertype.JobStateRunning,
 		EncodedArgs: []byte(`{"id":"a","app":"acme","roles":["timestamp"]}`), Metadata: []byte(`{}`),
 	}
 	err := newWorker(o, settle, work).Work(ctx, &river.Job[job]{JobRow: row})
@@ -92,4 +99,43 @@ func TestACancelledJobIsNotTriedAgain(t *testing.T) {
 		return tasks.Result{}, tasks.Temporary(context.Cause(ctx))
 	})
 	assert.Equal(t, rivertype.JobStateCancelled, stored.State)
+}
+
+// A process may be stopped after it has fetched a task, and another one may have the task since.
+func TestAnAttemptHasTheTimeThatItsRowLeavesIt(t *testing.T) {
+	const limit = 15*time.Minute - longestMargin
+	for name, test := range map[string]struct {
+		late time.Duration // from the row's time until the work may begin
+		left time.Duration // 0 if it does not begin
+	}{
+		"at once":                        {0, limit},
+		"late":                           {10 * time.Minute, limit - 10*time.Minute},
+		"after its time":                 {limit, 0},
+		"long after its time":            {23 * time.Hour, 0},
+		"by a clock that is ahead":       {-time.Hour, limit},
+		"by a clock that is days behind": {48 * time.Hour, limit},
+		"by a clock that knows no date":  {-48 * time.Hour, limit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var left time.Duration
+				var stored Outcome
+				attemptAt(t.Context(), t, time.Now().Add(-test.late), func(_ context.Context, o Outcome) (bool, error) {
+					stored = o
+					return true, nil
+				}, func(ctx context.Context, _ tasks.Task) (tasks.Result, error) {
+					deadline, _ := ctx.Deadline()
+					left = time.Until(deadline)
+					return tasks.Result{}, nil
+				})
+				assert.Equal(t, test.left, left)
+				if test.left > 0 {
+					assert.Equal(t, rivertype.JobStateCompleted, stored.State)
+					return
+				}
+				assert.Equal(t, rivertype.JobStateAvailable, stored.State, "if no other attempt has begun")
+				assert.Contains(t, string(stored.Error), "began too late")
+			})
+		})
+	}
 }

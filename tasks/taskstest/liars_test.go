@@ -150,6 +150,18 @@ func TestSuiteRefusesLiars(t *testing.T) {
 			"work that panics ends its task with the reason",
 		},
 		{
+			"takes the end of a goroutine for a success",
+			working(func(_ context.Context, w work) work {
+				return func(ctx context.Context, t tasks.Task) (result tasks.Result, err error) {
+					var working sync.WaitGroup
+					working.Go(func() { result, err = w(ctx, t) })
+					working.Wait()
+					return result, err
+				}
+			}),
+			"work that ends its goroutine ends its task",
+		},
+		{
 			"shows an error code with a success",
 			getting(func(ctx context.Context, s tasks.Store, id string) (tasks.Task, error) {
 				got, err := s.Get(ctx, id)

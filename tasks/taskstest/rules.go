@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,6 +139,24 @@ func panics(t testing.TB, h Harness) {
 	assert.NotContains(t, got.Result.Error, "goroutine", "the result shows no stack")
 
 	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "the next task is worked")
+}
+
+func exits(t testing.TB, h Harness) {
+	s := single(t, h)
+	stop := start(t, s, func(_ context.Context, task tasks.Task) (tasks.Result, error) {
+		if task.App == "bad" {
+			runtime.Goexit()
+		}
+		return result(task), nil
+	})
+	got := await(t, s, add(t, s, "bad", "targets"))
+	assert.Equal(t, tasks.StateFailure, got.State)
+	assert.NotEmpty(t, got.Result.Error)
+	assert.Equal(t, tasks.CodePanic, got.Result.Code)
+	assert.Equal(t, 1, got.Attempt, "another attempt would end so too")
+
+	assert.Equal(t, tasks.StateSuccess, await(t, s, add(t, s, "good", "targets")).State, "the next task is worked")
+	stop() // Run ends
 }
 
 func twice(t testing.TB, h Harness) {

@@ -54,6 +54,7 @@ func rules() []rule {
 		{"work that fails ends its task with the reason", failure},
 		{"work that fails for now has another attempt if the store retries", temporary},
 		{"work that panics ends its task with the reason", panics},
+		{"work that ends its goroutine ends its task", exits},
 		{"an ID is accepted once", twice},
 		{"of racing adds of one ID one is accepted", racingAdds},
 		{"many may add and get at once", crowd},

@@ -124,19 +124,38 @@ func (d database) Find(ctx context.Context, id string) (row int64, err error) {
 // Settle implements rivertasks.Database.
 func (d database) Settle(ctx context.Context, o rivertasks.Outcome) (settled bool, err error) {
 	const statement = `
+		WITH own AS (
+			SELECT id, CASE WHEN $4::text = 'available' AND metadata ? 'cancel_attempted_at' THEN 'cancelled'
+				ELSE $4::text END AS state
+			FROM river_job
+			WHERE id = $1 AND attempt = $2 AND attempted_at = $3 AND finalized_at IS NULL
+				AND NOT coalesce($8::jsonb = ANY (errors), FALSE)
+			FOR UPDATE
+		)
 		UPDATE river_job
-		SET state = $4::text::river_job_state,
-			scheduled_at = CASE WHEN $4::text = 'available' THEN now() + $5::bigint * interval '1 microsecond'
+		SET state = own.state::river_job_state,
+			scheduled_at = CASE WHEN own.state = 'available' THEN now() + $5::bigint * interval '1 microsecond'
 				ELSE scheduled_at END,
-			finalized_at = CASE WHEN $4::text <> 'available' THEN now() END,
+			finalized_at = CASE WHEN own.state <> 'available' THEN now() END,
 			attempt = $6,
 			metadata = CASE WHEN $7::jsonb IS NULL THEN metadata
 				ELSE metadata || jsonb_build_object('output', $7::jsonb) END,
 			errors = CASE WHEN $8::jsonb IS NULL THEN errors ELSE array_append(errors, $8::jsonb) END
-		WHERE id = $1 AND attempt = $2 AND attempted_at = $3 AND finalized_at IS NULL`
+		FROM own
+		WHERE river_job.id = own.id`
 	tag, err := d.pool.Exec(ctx, statement, o.Row, o.Attempt, o.Begun, string(o.State), o.Pause.Microseconds(), o.Attempts,
-		o.Output, o.Error)
+		text(o.Output), text(o.Error))
 	return tag.RowsAffected() > 0, err
+}
+
+// text returns JSON as text. Where pgx does not ask for the types of parameters, as a pooler may
+// demand, it sends bytes as a bytea, which is no JSON.
+func text(json []byte) *string {
+	if json == nil {
+		return nil
+	}
+	s := string(json)
+	return &s
 }
 
 // Close implements rivertasks.Database.

@@ -46,13 +46,17 @@ func TestADatabaseThatFailsIsLoggedOnce(t *testing.T) {
 	await(t, s, add(t, s), patience)
 	assert.Empty(t, log.String(), "while all is well, nothing is logged")
 
-	statement(t, path, `CREATE TRIGGER full BEFORE UPDATE ON river_job BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	for _, table := range []string{"river_job", "river_queue"} {
+		statement(t, path, `CREATE TRIGGER full_`+table+` BEFORE UPDATE ON `+table+`
+			BEGIN SELECT RAISE(ABORT, 'disk is full'); END`)
+	}
 	id := add(t, s)
 	require.Eventually(t, func() bool { return strings.Count(debug.String(), "Error fetching jobs") > 20 }, patience,
 		10*time.Millisecond)
-	statement(t, path, `DROP TRIGGER full`)
+	statement(t, path, `DROP TRIGGER full_river_job`)
+	statement(t, path, `DROP TRIGGER full_river_queue`)
 	assert.Equal(t, tasks.StateSuccess, await(t, s, id, patience).State)
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, patience,
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "answers again") }, 3*time.Minute,
 		10*time.Millisecond)
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	require.Len(t, lines, 2, "%s", log.String())

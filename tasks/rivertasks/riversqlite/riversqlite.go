@@ -134,15 +134,23 @@ func (d database) Find(ctx context.Context, id string) (row int64, err error) {
 func (d database) Settle(ctx context.Context, o rivertasks.Outcome) (settled bool, err error) {
 	// River keeps times as text of this one form, and JSON in SQLite's binary form.
 	const statement = `
+		WITH own AS (
+			SELECT id AS row, CASE WHEN ?4 = 'available' AND json_extract(metadata, '$.cancel_attempted_at') IS NOT NULL
+				THEN 'cancelled' ELSE ?4 END AS ends
+			FROM river_job
+			WHERE id = ?1 AND attempt = ?2 AND attempted_at = ?3 AND finalized_at IS NULL
+				AND NOT EXISTS (SELECT 1 FROM json_each(errors) AS entry WHERE entry.value = json(?8))
+		)
 		UPDATE river_job
-		SET state = ?4,
-			scheduled_at = CASE WHEN ?4 = 'available' THEN datetime('now', 'subsec', ?5) ELSE scheduled_at END,
-			finalized_at = CASE WHEN ?4 <> 'available' THEN datetime('now', 'subsec') END,
+		SET state = ends,
+			scheduled_at = CASE WHEN ends = 'available' THEN datetime('now', 'subsec', ?5) ELSE scheduled_at END,
+			finalized_at = CASE WHEN ends <> 'available' THEN datetime('now', 'subsec') END,
 			attempt = ?6,
 			metadata = CASE WHEN ?7 IS NULL THEN metadata ELSE jsonb_set(metadata, '$.output', jsonb(?7)) END,
 			errors = CASE WHEN ?8 IS NULL THEN errors
 				ELSE jsonb_insert(coalesce(errors, jsonb('[]')), '$[#]', jsonb(?8)) END
-		WHERE id = ?1 AND attempt = ?2 AND attempted_at = ?3 AND finalized_at IS NULL`
+		FROM own
+		WHERE id = row`
 	result, err := d.db.ExecContext(ctx, statement, o.Row, o.Attempt, o.Begun.UTC().Format(timeFormat), string(o.State),
 		fmt.Sprintf("%+.3f seconds", o.Pause.Seconds()), o.Attempts, text(o.Output), text(o.Error))
 	if err != nil {

@@ -196,6 +196,36 @@ func TestAStalledAttemptChangesNothingForALaterOne(t *testing.T) {
 	}
 }
 
+// One process may work two attempts at a task, when the first has stalled.
+func TestRunWaitsForBothAttemptsAtATask(t *testing.T) {
+	t.Parallel()
+	s := &stage{path: newPath(t), begun: make(chan int, 10), over: t.Context().Done()}
+	for i := range s.end {
+		s.end[i] = make(chan ending)
+	}
+	s.stores[0] = open(t, s.path, rivertasks.Options{Workers: 4})
+	s.stores[1] = s.stores[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	running := make(chan error, 1)
+	go func() { running <- s.stores[0].Run(ctx, s.work) }()
+	s.id = add(t, s.stores[0])
+	require.Equal(t, 1, <-s.begun)
+	s.rescue(t, true)
+	require.Equal(t, 2, <-s.begun)
+	s.end[1] <- ending{name: "success"}
+	s.awaitIdle(t)
+	cancel()
+	select {
+	case err := <-running:
+		require.FailNow(t, "Run did not wait", "it returned %v", err)
+	case <-time.After(time.Second):
+	}
+	s.end[2] <- ending{name: "success"}
+	require.NoError(t, <-running)
+	assert.Equal(t, "success of attempt 2", says(s.get(t)))
+}
+
 // The last attempt has no other after it.
 func TestATaskThatLostTheWorkerOfItsLastAttemptHasFailed(t *testing.T) {
 	path := newPath(t)
