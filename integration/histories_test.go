@@ -137,6 +137,7 @@ func killWorkers(t *testing.T, place string, kills int64, longest time.Duration)
 // A watch records a history.
 type watch struct {
 	store storage.Store
+	pause time.Duration // between looks
 	clock atomic.Int64
 
 	mu         sync.Mutex
@@ -208,7 +209,7 @@ func (w *watch) watch(t *testing.T, repo *testrepo.Repo, done <-chan struct{}) {
 		select {
 		case <-done:
 			stop = true
-		default:
+		case <-time.After(w.pause):
 		}
 		cold := testrepo.NewClient(t, w, repo.App, repo.Root, false)
 		found, ok := w.observe(t.Context(), repo, cold)

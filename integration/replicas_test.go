@@ -35,17 +35,27 @@ type fleet struct {
 	repos   []*testrepo.Repo
 }
 
-// newFleet makes repositories in a store on files. The replicas get the flags, besides those that
-// say where things are.
+// newFleet makes repositories of one kind in a store on files. The replicas get the flags, besides
+// those that say where things are.
 func newFleet(t *testing.T, apps int, options testrepo.Options, flags ...string) *fleet {
 	t.Helper()
+	var all []testrepo.Options
+	for i := range apps {
+		options.App = fmt.Sprintf("acme/app%d", i)
+		all = append(all, options)
+	}
+	return newFleetAt(t, "file://"+filepath.Join(t.TempDir(), "store")+"?create_dir=true", all, flags...)
+}
+
+// newFleetAt makes repositories in the store at a place. All belong to acme.
+func newFleetAt(t *testing.T, place string, apps []testrepo.Options, flags ...string) *fleet {
+	t.Helper()
 	dir := t.TempDir()
-	f := &fleet{program: buildServer(t), store: "file://" + filepath.Join(dir, "store") + "?create_dir=true"}
+	f := &fleet{program: buildServer(t), store: place}
 	keyDir, roots := filepath.Join(dir, "keys"), filepath.Join(dir, "roots")
 	require.NoError(t, os.MkdirAll(filepath.Join(roots, "acme"), 0o700))
 	store := open(t, f.store)
-	for i := range apps {
-		options.App = fmt.Sprintf("acme/app%d", i)
+	for _, options := range apps {
 		repo := testrepo.New(t, store, options)
 		addKeys(t, keyDir, repo)
 		require.NoError(t, os.WriteFile(filepath.Join(roots, options.App+".json"), repo.Root, 0o600))
@@ -152,11 +162,14 @@ func (r *replica) call(t *testing.T, method, pathAndQuery, body string, to any) 
 	return response.StatusCode
 }
 
-// force asks for the default roles of an app. id is empty if it was not accepted.
-func (r *replica) force(t *testing.T, app string) (id string, status int) {
+// force asks for roles of an app, for the default ones if none are named. id is empty if it was not
+// accepted.
+func (r *replica) force(t *testing.T, app string, roles ...string) (id string, status int) {
 	t.Helper()
+	body, err := json.Marshal(map[string][]string{"roles": roles})
+	require.NoError(t, err)
 	var accepted answer[taskState]
-	status = r.call(t, http.MethodPost, "/tuf/v1/metadata/online?appName="+url.QueryEscape(app), "{}", &accepted)
+	status = r.call(t, http.MethodPost, "/tuf/v1/metadata/online?appName="+url.QueryEscape(app), string(body), &accepted)
 	return accepted.Data.ID, status
 }
 

@@ -61,9 +61,7 @@ var wireFaults = map[string]wireFault{
 // next roll succeeds. Which requests there are is found out by making them.
 func TestNoFaultOnTheWayToS3BreaksARepository(t *testing.T) {
 	server := s3server.Start(t)
-	if server.Place().Query().Get("endpoint") == "" {
-		t.Skip("NOT TESTED: faults on the way to S3, since TUF_TEST_S3_URL has no endpoint that a proxy could stand before")
-	}
+	needProxy(t, server)
 	whole := newWireTest(t, server)
 	_, err := whole.roll(t, patience, noFault)
 	require.NoError(t, err)
@@ -102,6 +100,21 @@ func newWireTest(t *testing.T, server *s3server.Server) *wireTest {
 	w.client = testrepo.NewClient(t, w.repo.Store, w.repo.App, w.repo.Root, true)
 	require.NoError(t, w.client.Refresh())
 
+	w.place = throughProxy(t, place, func(rw http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if fault := (*w.fault.Load())(w.number.Add(1)); fault != nil {
+			fault.do(rw, r, pass)
+			return
+		}
+		pass.ServeHTTP(rw, r)
+	})
+	return w
+}
+
+// throughProxy starts a proxy before the S3 server of a place, and returns the place's URL through
+// it. do decides what happens to each request. Its pass hands a request on to the server.
+func throughProxy(t *testing.T, place *url.URL,
+	do func(w http.ResponseWriter, r *http.Request, pass http.Handler)) (through string) {
+	t.Helper()
 	query := place.Query()
 	behind, err := url.Parse(query.Get("endpoint"))
 	require.NoError(t, err)
@@ -109,18 +122,20 @@ func newWireTest(t *testing.T, server *s3server.Server) *wireTest {
 		r.SetURL(behind)
 		r.Out.Host = r.In.Host // it is part of what the client has signed
 	}}
-	proxy := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if fault := (*w.fault.Load())(w.number.Add(1)); fault != nil {
-			fault.do(rw, r, pass)
-			return
-		}
-		pass.ServeHTTP(rw, r)
-	}))
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { do(w, r, pass) }))
 	t.Cleanup(proxy.Close)
 	query.Set("endpoint", proxy.URL)
-	place.RawQuery = query.Encode()
-	w.place = place.String()
-	return w
+	before := *place
+	before.RawQuery = query.Encode()
+	return before.String()
+}
+
+// needProxy skips the test if no proxy can stand before the S3 server.
+func needProxy(t *testing.T, server *s3server.Server) {
+	t.Helper()
+	if server.Place().Query().Get("endpoint") == "" {
+		t.Skip("NOT TESTED: faults on the way to S3, since TUF_TEST_S3_URL has no endpoint that a proxy could stand before")
+	}
 }
 
 // roll rolls through the proxy. fault returns what happens to a request by its number, nil for

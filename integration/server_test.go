@@ -146,9 +146,16 @@ type taskState struct {
 	ID     string `json:"task_id"`
 	State  string `json:"state"`
 	Result struct {
-		Status  bool `json:"status"`
-		Details struct {
-			Versions map[string]int64 `json:"versions"`
+		Message    string `json:"message"`
+		Status     bool   `json:"status"`
+		LastUpdate string `json:"last_update"`
+		Error      string `json:"error"`
+		ErrorCode  string `json:"error_code"`
+		Details    struct {
+			UpdatedRoles []string         `json:"updated_roles"`
+			Versions     map[string]int64 `json:"versions"`
+			Warnings     []string         `json:"warnings"`
+			Attempt      int              `json:"attempt"`
 		} `json:"details"`
 	} `json:"result"`
 }
