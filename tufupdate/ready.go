@@ -17,8 +17,8 @@ import (
 //   - ErrStopped, if Run has ended;
 //   - ErrRenewalLate, if the renewal has made no progress for three times Renew.Every;
 //   - ErrUnhealthy, if rolls of several apps, or of the only one, fail because of the store or a
-//     key service, for longer than Renew.Every, and none has succeeded since; or if no client of any
-//     app can go on, and either a person has to act, or three rounds of the renewal did not help.
+//     key service, for longer than Renew.Every, and none has succeeded since; or if no client of
+//     any app can go on, and a person has to act, or three rounds of the renewal did not help.
 //
 // One failing app of many is no reason to send requests for the others elsewhere: see
 // [Updater.Failing].
