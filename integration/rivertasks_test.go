@@ -65,15 +65,19 @@ func TestATaskOnPostgresThatWasCancelledWhileItRanIsNotTriedAgain(t *testing.T) 
 	db := pgserver.Start(t)
 	s := openTasks(t, db, rivertasks.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
-	running := make(chan error, 1)
+	running, started, cancelled := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	go func() {
 		running <- s.Run(ctx, func(context.Context, tasks.Task) (tasks.Result, error) {
-			sql(t, db, `UPDATE river_job SET metadata = metadata || '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}'`)
+			close(started)
+			<-cancelled
 			return tasks.Result{}, tasks.Temporary(errors.New("store is down"))
 		})
 	}()
 	id := uuid.NewString()
 	require.NoError(t, s.Add(t.Context(), tasks.Task{ID: id, App: "acme/desktop", Roles: []string{"timestamp"}}))
+	<-started
+	sql(t, db, `UPDATE river_job SET metadata = metadata || '{"cancel_attempted_at": "2026-01-01T00:00:00Z"}'`)
+	close(cancelled)
 	assert.Eventually(t, func() bool {
 		task, err := s.Get(t.Context(), id)
 		return assert.NoError(t, err) && task.State == tasks.StateFailure && task.Attempt == 1 &&
@@ -159,7 +163,7 @@ func (b *lockedBuffer) String() string {
 func TestADatabaseThatIsAwayForAWhile(t *testing.T) {
 	server := pgserver.StartServer(t)
 	var log lockedBuffer
-	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second,
+	s := openTasks(t, server.URL(), rivertasks.Options{Rescue: 5 * time.Second, Quiet: 10 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	add := func() (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -31,8 +31,10 @@ func TestOnlyAnOperatorHasAnAppForgotten(t *testing.T) {
 	}{
 		{"an operator, of any owner's app", "DELETE", memoryPath, operator, versions, nil, []string{"acme/desktop"}, 200,
 			`{"data":{"app":"acme/desktop","versions":{"root":2,"timestamp":41}},"message":"Forgotten."}`},
-		{"nothing was remembered", "DELETE", memoryPath, operator, map[string]int64{}, nil, []string{"acme/desktop"}, 404,
+		{"nothing was remembered", "DELETE", memoryPath, operator, nil, nil, []string{"acme/desktop"}, 404,
 			not("no version of the app was remembered")},
+		{"what could not be read", "DELETE", memoryPath, operator, map[string]int64{}, nil, []string{"acme/desktop"}, 200,
+			`{"data":{"app":"acme/desktop","versions":{}},"message":"Forgotten."}`},
 		{"the memory is away", "DELETE", memoryPath, operator, nil, errors.New("hush"), []string{"acme/desktop"}, 503,
 			not("temporarily not available, try again later")},
 		{"the owner's admin", "DELETE", memoryPath, bearer(t, adminClaims("acme")), versions, nil, nil, 403,

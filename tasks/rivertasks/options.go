@@ -25,6 +25,10 @@ type Options struct {
 	// pauses between them are those of tasks.Pause.
 	MaxAttempts int
 
+	// Quiet is how long the database has to work again before the log says that an outage is over.
+	// The default is 90 seconds: in an outage River's elector pauses for up to 70.
+	Quiet time.Duration
+
 	// Logger gets a warning when the database begins to fail, a line when it answers again, and
 	// what River says of single jobs. The rest of River's log is DEBUG. If nil, nothing is logged.
 	Logger *slog.Logger
@@ -33,6 +37,7 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	o.Workers = cmp.Or(o.Workers, 100)
 	o.Rescue = cmp.Or(o.Rescue, 15*time.Minute)
+	o.Quiet = cmp.Or(o.Quiet, 90*time.Second)
 	o.MaxAttempts = cmp.Or(o.MaxAttempts, tasks.DefaultMaxAttempts)
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Workers < 0 || o.Rescue < 0 || o.MaxAttempts < 0 {

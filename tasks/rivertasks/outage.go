@@ -8,9 +8,6 @@ import (
 )
 
 const (
-	// quiet is how long there has to be no trouble before the outage may end. It is longer than the
-	// longest gap between two tries: River's elector pauses for up to 70 seconds.
-	quiet        = 90 * time.Second
 	probePause   = time.Second
 	probeTimeout = 5 * time.Second
 )
@@ -20,6 +17,7 @@ const (
 // nothing has failed for a while and a write has succeeded since.
 type outage struct {
 	log   *slog.Logger
+	quiet time.Duration               // see Options
 	probe func(context.Context) error // writes something to the database
 	run   context.Context             // ends when the Run is told to stop
 	ctx   context.Context             // ends with the Run
@@ -35,7 +33,7 @@ type outage struct {
 // newOutage returns what Run needs to log outages. The caller calls close.
 func (s *Store) newOutage(run context.Context) *outage {
 	ctx, end := context.WithCancel(context.WithoutCancel(run)) // a Run that stops still writes outcomes
-	return &outage{log: s.options.Logger, run: run, ctx: ctx, end: end, probe: s.db.write}
+	return &outage{log: s.options.Logger, quiet: s.options.Quiet, run: run, ctx: ctx, end: end, probe: s.db.write}
 }
 
 // close stops the watch. After it, trouble does nothing.
@@ -88,7 +86,7 @@ func (o *outage) await() {
 func (o *outage) isQuiet() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return time.Since(o.last) >= quiet
+	return time.Since(o.last) >= o.quiet
 }
 
 func (o *outage) answers() bool {
@@ -101,7 +99,7 @@ func (o *outage) answers() bool {
 func (o *outage) over() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if time.Since(o.last) < quiet {
+	if time.Since(o.last) < o.quiet {
 		return false
 	}
 	o.lasts = false

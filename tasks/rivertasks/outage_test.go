@@ -47,7 +47,7 @@ func logged(t *testing.T, probe func(context.Context) error) (o *outage, river *
 		return a
 	}}))
 	ctx, end := context.WithCancel(t.Context())
-	o = &outage{log: to, run: t.Context(), ctx: ctx, end: end, probe: probe}
+	o = &outage{log: to, quiet: 90 * time.Second, run: t.Context(), ctx: ctx, end: end, probe: probe}
 	return o, riverLogger(to, o), func() []string {
 		synctest.Wait()
 		return strings.Split(strings.TrimSpace(log.String()), "\n")
@@ -143,7 +143,7 @@ func TestARunThatEndsDoesNotWaitForTheEndOfAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, river, lines := logged(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		river.Error("producer: Error fetching jobs", "err", "no connection")
-		time.Sleep(quiet + probePause)
+		time.Sleep(o.quiet + probePause)
 		begun := time.Now()
 		o.close()
 		assert.Equal(t, begun, time.Now())

@@ -40,7 +40,7 @@ func TestADatabaseThatFailsIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log, debug buffer
 	path := newPath(t)
-	s := open(t, path, rivertasks.Options{Logger: slog.New(slog.NewMultiHandler(slog.NewTextHandler(&log, nil),
+	s := open(t, path, rivertasks.Options{Quiet: 2 * time.Second, Logger: slog.New(slog.NewMultiHandler(slog.NewTextHandler(&log, nil),
 		slog.NewTextHandler(&debug, &slog.HandlerOptions{Level: slog.LevelDebug})))})
 	run(t, s, func(context.Context, tasks.Task) (tasks.Result, error) { return tasks.Result{}, nil })
 	await(t, s, add(t, s), patience)
