@@ -40,8 +40,9 @@ func TestADatabaseThatFailsIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log, debug buffer
 	path := newPath(t)
-	s := open(t, path, rivertasks.Options{Quiet: 2 * time.Second, Logger: slog.New(slog.NewMultiHandler(slog.NewTextHandler(&log, nil),
-		slog.NewTextHandler(&debug, &slog.HandlerOptions{Level: slog.LevelDebug})))})
+	both := slog.NewMultiHandler(slog.NewTextHandler(&log, nil),
+		slog.NewTextHandler(&debug, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s := open(t, path, rivertasks.Options{Quiet: 2 * time.Second, Logger: slog.New(both)})
 	run(t, s, func(context.Context, tasks.Task) (tasks.Result, error) { return tasks.Result{}, nil })
 	await(t, s, add(t, s), patience)
 	assert.Empty(t, log.String(), "while all is well, nothing is logged")
