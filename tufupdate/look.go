@@ -99,7 +99,7 @@ func troubleOf(err error) Trouble {
 
 // later returns when an app is looked at again that is well. Chance spreads the looks.
 func (r *renewer) later(now time.Time) time.Time {
-	return now.Add(r.renew.Look - rand.N(r.renew.Look/lookSpread))
+	return now.Add(r.renew.Look - rand.N(r.renew.Look/lookSpread+1))
 }
 
 // lookSpread is the part of Renew.Look by which chance makes the time to the next look shorter.

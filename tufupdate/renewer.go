@@ -107,14 +107,7 @@ func (r *renewer) round(ctx context.Context) {
 	leads := r.leads()
 	r.u.health.lead(leads)
 	if !leads {
-		for app := range r.apps { // which it may have to look after again
-			r.apps[app] = &attention{again: true}
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		clear(r.rolled)
-		r.progress, r.leading, r.failure = time.Now(), time.Time{}, nil
-		r.last = Renewal{Began: r.progress, Ended: r.progress, Elsewhere: true}
+		r.rest()
 		return
 	}
 	round := Renewal{Began: time.Now()}
@@ -143,6 +136,21 @@ func (r *renewer) round(ctx context.Context) {
 		r.progress = round.Ended
 	}
 	r.last = round
+}
+
+// rest is the round of a process that does not lead. It forgets what it has seen, and not which
+// apps there are: it may have to look after them again while they cannot be listed.
+func (r *renewer) rest() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.leading.IsZero() {
+		for app := range r.apps {
+			r.apps[app] = &attention{again: true}
+		}
+	}
+	clear(r.rolled)
+	r.progress, r.leading, r.failure = time.Now(), time.Time{}, nil
+	r.last = Renewal{Began: r.progress, Ended: r.progress, Elsewhere: true}
 }
 
 // list returns the apps to renew.
