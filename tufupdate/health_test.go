@@ -328,7 +328,7 @@ func TestAnAppThatNobodyTouchesCostsTwelveRequestsADay(t *testing.T) {
 					before := requests.Load()
 					time.Sleep(day)
 					assert.LessOrEqual(t, requests.Load()-before, int64(12))
-					assert.GreaterOrEqual(t, requests.Load()-before, int64(6), "a new root is noticed within eight hours")
+					assert.GreaterOrEqual(t, requests.Load()-before, int64(4), "a new root is noticed within nine hours")
 				}
 			})
 		})

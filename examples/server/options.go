@@ -84,7 +84,7 @@ func parseOptions(args []string, getenv func(string) string, stderr io.Writer) (
 		"work tasks and renew roles; -work=false only accepts tasks, for other servers with the same -tasks")
 	fs.BoolVar(&o.renew.off, "no-renew", false, "do not renew roles before they expire")
 	fs.DurationVar(&o.renew.every, "renew-every", 5*time.Minute, "the `time` from one round over all apps to the next")
-	fs.DurationVar(&o.renew.look, "renew-look", 8*time.Hour,
+	fs.DurationVar(&o.renew.look, "renew-look", 9*time.Hour,
 		"the longest `time` from one look at an app to the next, while nothing is due and nothing is wrong; "+
 			"a new root or an upload is noticed within that time")
 	fs.Float64Var(&o.renew.rate, "renew-rate", 0,
