@@ -239,6 +239,7 @@ func (s *survey) schedule(ctx context.Context, r surveyed, row *RoleStatus) erro
 			row.Due = s.now
 		}
 	}
+	row.Due = row.Due.Truncate(time.Second)
 	if s.first.IsZero() || row.Due.Before(s.first) {
 		s.first = row.Due
 	}

@@ -214,7 +214,10 @@ func (u *Updater) work(ctx context.Context, t tasks.Task) (tasks.Result, error) 
 	if again && t.Attempt > 1 || u.rolls.many() { // that is known
 		level = slog.LevelDebug
 	}
-	log.Log(ctx, level, "task failed", "roles", t.Roles, "error", err, "code", kind.code, "attempt", t.Attempt,
-		"again", again)
+	attrs := []any{"roles", t.Roles, "error", err, "code", kind.code, "attempt", t.Attempt}
+	if again {
+		attrs = append(attrs, "again", time.Now().Add(tasks.Pause(t.Attempt)).Round(time.Second)) // about then
+	}
+	log.Log(ctx, level, "task failed", attrs...)
 	return tasks.Result{}, err
 }
