@@ -5,7 +5,7 @@ SHELL         := /bin/bash
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BIN           := $(CURDIR)/.cache/bin
 FUZZTIME      ?= 30s
-MANY          := ^(TestHistories|TestJudge|TestNoFault.*|TestEveryValueReplaced)$$
+MANY          := ^(TestHistories|TestJudge|TestNoFault.*|TestEveryValueReplaced|TestNoRole.*|TestManyAppsCost.*|TestNamesOf.*|TestWorkFor.*)$$
 
 .PHONY: test soak lint width fmt fuzz bench deps
 

@@ -139,11 +139,17 @@ func processorTime(t *testing.T) time.Duration {
 
 // What looking after apps costs grows as their number does.
 func TestManyAppsCostInProportion(t *testing.T) {
-	one, two := manyCost(t, *manyApps), manyCost(t, 2**manyApps)
+	apps := *manyApps
+	if withRace {
+		apps = min(apps, 100)
+	}
+	one, two := manyCost(t, apps), manyCost(t, 2*apps)
 	for _, c := range []upkeep{one, two} {
 		t.Logf("for an app and day: %.1f requests, %.2f rolls; %.0f bytes; processor time for two days of all: %v", c.requests,
 			c.rolls, c.heap, c.processor.Round(time.Second))
 	}
-	assert.InEpsilon(t, one.requests, two.requests, 0.1)
+	if !withRace { // of so few, chance decides
+		assert.InEpsilon(t, one.requests, two.requests, 0.1)
+	}
 	assert.Less(t, two.requests, 12+20*two.rolls)
 }
