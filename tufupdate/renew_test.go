@@ -204,7 +204,11 @@ func TestARoleThatCannotBeRenewedHoldsUpNoOther(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 				defer run(t, newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), change))()
-				for range 4 {
+				days := 3
+				if withRace {
+					days = 1
+				}
+				for range days {
 					time.Sleep(day)
 					status, err := newUpdater(t, repo, repo.Provider(t)).Status(t.Context(), repo.App)
 					require.NoError(t, err)
