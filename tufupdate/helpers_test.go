@@ -3,6 +3,7 @@ package tufupdate_test
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,10 +130,10 @@ func newTasks() tasks.Store { return tasks.NewMemory(tasks.MemoryOptions{}) }
 // electing is a task store of which one process leads.
 type electing struct {
 	tasks.Store
-	leads bool
+	leads atomic.Bool
 }
 
-func (e *electing) Leads() bool { return e.leads }
+func (e *electing) Leads() bool { return e.leads.Load() }
 
 // asking is a log handler that asks something for each line.
 type asking struct {

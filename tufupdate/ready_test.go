@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,11 +125,11 @@ func TestAKeyThatMayNotSignIsNoticedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
 		log := &leveled{}
-		denied := false
+		var denied atomic.Bool
 		u := newUpdater(t, repo, repo.Provider(t), renewing(tufupdate.Renew{}), func(c *tufupdate.Config) {
 			c.Logger = slog.New(log)
 			c.Keys = keystest.NewFlaky(c.Keys, func(c keystest.Call) (f keystest.Fault) {
-				if denied && c.Request.Role == "timestamp" && c.Verb == keystest.Sign {
+				if denied.Load() && c.Request.Role == "timestamp" && c.Verb == keystest.Sign {
 					f.Err = errors.New("may not sign")
 				}
 				return f
@@ -136,7 +137,7 @@ func TestAKeyThatMayNotSignIsNoticedInTime(t *testing.T) {
 		})
 		defer run(t, u)()
 		time.Sleep(time.Hour)
-		denied = true
+		denied.Store(true)
 		time.Sleep(17 * time.Hour) // it expires in six
 		assert.Positive(t, log.errors())
 		assert.Less(t, log.errors(), 4)
@@ -247,14 +248,15 @@ func TestClientsAreToldNoPaths(t *testing.T) {
 func TestALeaderThatComesAndGoesForgetsNoApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		repo := testrepo.New(t, storage.NewMemory(storage.MemoryOptions{}), expiring())
-		store := &electing{Store: newTasks(), leads: true}
-		listed := true
+		store := &electing{Store: newTasks()}
+		store.leads.Store(true)
+		var away atomic.Bool
 		var u *tufupdate.Updater
 		curious := &asking{}
 		u = newUpdater(t, repo, repo.Provider(t), func(c *tufupdate.Config) {
 			c.Tasks, c.Logger = store, slog.New(curious)
 			c.Renew = &tufupdate.Renew{Apps: func(context.Context) ([]string, error) {
-				if !listed {
+				if away.Load() {
 					return nil, errAway
 				}
 				return []string{repo.App}, nil
@@ -266,12 +268,13 @@ func TestALeaderThatComesAndGoesForgetsNoApp(t *testing.T) {
 		}
 		defer run(t, u)()
 		time.Sleep(time.Hour)
-		listed, store.leads = false, false
+		away.Store(true)
+		store.leads.Store(false)
 		time.Sleep(10 * time.Minute)
 		assert.True(t, u.Renewal().Elsewhere)
 		_, looks := u.Health(repo.App)
 		assert.False(t, looks)
-		store.leads = true
+		store.leads.Store(true)
 		for range 3 {
 			time.Sleep(day)
 			require.NoError(t, newClient(t, repo).Refresh())
