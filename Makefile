@@ -20,6 +20,7 @@ test: deps
 soak: deps
 	TUF_TEST_SOAK=1 go test -race -v -timeout 3h ./tufupdate ./internal/refserver | grep -v '^ *=== \|^ *--- PASS'
 	go test -timeout 3h -run '^TestJudge$$' -v ./tufupdate -histories 1000000 -lasting 1h -seed $$(date +%s) | grep -v '^ *=== \|^ *--- PASS'
+	TUF_TEST_SOAK=1 go test -timeout 3h -run '^(TestNoRole.*|TestManyAppsCost.*)$$' -v ./tufupdate -apps 500000 | grep -v '^ *=== \|^ *--- PASS'
 	go test -timeout 3h -run '^TestRulesAreNoticed$$' -v ./tufupdate -mutants | grep -v '^ *=== '
 	cd integration && TUF_TEST_SOAK=1 TUF_TEST_REQUIRE=1 go test -race -v -timeout 3h ./... | grep -v '^ *=== \|^ *--- PASS'
 	$(MAKE) fuzz FUZZTIME=5m
